@@ -1,0 +1,261 @@
+//! What can go wrong, what a client is told of it, and nothing else: the one table of failures.
+
+use std::error::Error as StdError;
+use std::time::Duration;
+
+use serde::Serialize;
+use serde_json::{Map, Value, json};
+
+use crate::model::{ConversationId, Role};
+use crate::storage::StorageError;
+
+/// What an engine call gives.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// Why an engine call failed.
+///
+/// `Display` is safe to send to a client; the cause of [`Error::Internal`] is only for the log.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// The input is wrong: one entry for each fault, starting with the quoted name of the field.
+    #[error("Validation error")]
+    Validation(Vec<String>),
+    /// The input is wrong as a whole; the text says how.
+    #[error("{0}")]
+    Refused(&'static str),
+    /// The body is not JSON.
+    #[error("Invalid JSON in request body")]
+    MalformedJson,
+    /// No token.
+    #[error("Access token required")]
+    Unauthenticated,
+    /// A token that is not, or no longer, good.
+    #[error("Invalid or expired access token")]
+    InvalidToken,
+    /// No such account, or not its password: which of the two is not said.
+    #[error("Invalid credentials")]
+    InvalidCredentials,
+    /// A refresh token that is not, or no longer, good.
+    #[error("Invalid refresh token")]
+    InvalidRefreshToken,
+    /// Seen, but not allowed.
+    #[error("Insufficient permissions")]
+    Forbidden,
+    /// A role is missing.
+    #[error("Insufficient permissions")]
+    RoleRequired {
+        /// Any of these would do.
+        required: &'static [Role],
+        /// What the caller has; none when not signed in.
+        current: Option<Role>,
+    },
+    /// No such thing, or none that the caller may know of: which of the two is not said.
+    #[error("{0}")]
+    NotFound(&'static str),
+    /// No such route.
+    #[error("Route not found")]
+    RouteNotFound,
+    /// The route does not take this method.
+    #[error("Method not allowed")]
+    MethodNotAllowed,
+    /// No such socket event.
+    #[error("Unknown event")]
+    UnknownEvent,
+    /// Something of that name is there already.
+    #[error("{0}")]
+    Conflict(&'static str),
+    /// The two have an open direct conversation already.
+    #[error("Direct conversation already exists")]
+    DirectExists(ConversationId),
+    /// The conversation takes no more messages.
+    #[error("Conversation is closed")]
+    ConversationClosed,
+    /// The client's own message id stands for another message already.
+    #[error("clientMessageId was already used for another message")]
+    ClientIdReused,
+    /// More bytes than are taken.
+    #[error("{what} too large")]
+    TooLarge {
+        /// What is too large.
+        what: &'static str,
+        /// How many bytes are taken.
+        max_bytes: u64,
+    },
+    /// A kind of content that is not taken; the text says what is.
+    #[error("{0}")]
+    UnsupportedMediaType(&'static str),
+    /// Too many requests.
+    #[error("Too many requests, please try again later")]
+    RateLimited {
+        /// How long to wait.
+        retry_after: Duration,
+    },
+    /// A queue is full.
+    #[error("Server is busy, please try again")]
+    Overloaded,
+    /// The storage is away or full. Nothing was changed, or the change may not have been kept: ask again.
+    #[error("Service temporarily unavailable")]
+    Unavailable(#[source] Box<dyn StdError + Send + Sync>),
+    /// Our fault. The cause is for the log.
+    #[error("Internal server error")]
+    Internal(#[source] Box<dyn StdError + Send + Sync>),
+}
+
+/// A failure's name for programs. Stable: renaming one is a breaking change.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+#[allow(missing_docs, reason = "each is described where `Error` has its variant")]
+pub enum ErrorCode {
+    ValidationFailed,
+    MalformedJson,
+    Unauthenticated,
+    InvalidToken,
+    InvalidCredentials,
+    InvalidRefreshToken,
+    Forbidden,
+    NotFound,
+    RouteNotFound,
+    MethodNotAllowed,
+    UnknownEvent,
+    Conflict,
+    DirectExists,
+    ConversationClosed,
+    ClientIdReused,
+    PayloadTooLarge,
+    UnsupportedMediaType,
+    RateLimited,
+    Overloaded,
+    Unavailable,
+    Internal,
+}
+
+impl ErrorCode {
+    /// The HTTP status for this code: the only place that pairs them.
+    #[must_use]
+    pub const fn http_status(self) -> u16 {
+        match self {
+            Self::ValidationFailed | Self::MalformedJson | Self::UnknownEvent => 400,
+            Self::Unauthenticated | Self::InvalidToken | Self::InvalidCredentials | Self::InvalidRefreshToken => 401,
+            Self::Forbidden => 403,
+            Self::NotFound | Self::RouteNotFound => 404,
+            Self::MethodNotAllowed => 405,
+            Self::Conflict | Self::DirectExists | Self::ConversationClosed | Self::ClientIdReused => 409,
+            Self::PayloadTooLarge => 413,
+            Self::UnsupportedMediaType => 415,
+            Self::RateLimited => 429,
+            Self::Internal => 500,
+            Self::Overloaded | Self::Unavailable => 503,
+        }
+    }
+}
+
+/// What a client is told of a failure. Each transport puts it in its own envelope.
+#[derive(Debug, Clone)]
+pub struct WireError {
+    /// For programs.
+    pub code: ErrorCode,
+    /// For people; safe to show.
+    pub message: String,
+    /// What goes with it, such as `details` or `conversationId`.
+    pub extras: Map<String, Value>,
+    /// In how many seconds to try again, where that is known.
+    pub retry_after_secs: Option<u64>,
+}
+
+impl Error {
+    /// Wraps a cause that no client shall see.
+    pub fn internal(cause: impl Into<Box<dyn StdError + Send + Sync>>) -> Self {
+        Self::Internal(cause.into())
+    }
+
+    /// One field at fault: `"field" what`.
+    pub fn field(field: &str, what: &str) -> Self {
+        Self::Validation(vec![format!("\"{field}\" {what}")])
+    }
+
+    /// The name of this failure for programs.
+    #[must_use]
+    pub const fn code(&self) -> ErrorCode {
+        match self {
+            Self::Validation(_) | Self::Refused(_) => ErrorCode::ValidationFailed,
+            Self::MalformedJson => ErrorCode::MalformedJson,
+            Self::Unauthenticated => ErrorCode::Unauthenticated,
+            Self::InvalidToken => ErrorCode::InvalidToken,
+            Self::InvalidCredentials => ErrorCode::InvalidCredentials,
+            Self::InvalidRefreshToken => ErrorCode::InvalidRefreshToken,
+            Self::Forbidden | Self::RoleRequired { .. } => ErrorCode::Forbidden,
+            Self::NotFound(_) => ErrorCode::NotFound,
+            Self::RouteNotFound => ErrorCode::RouteNotFound,
+            Self::MethodNotAllowed => ErrorCode::MethodNotAllowed,
+            Self::UnknownEvent => ErrorCode::UnknownEvent,
+            Self::Conflict(_) => ErrorCode::Conflict,
+            Self::DirectExists(_) => ErrorCode::DirectExists,
+            Self::ConversationClosed => ErrorCode::ConversationClosed,
+            Self::ClientIdReused => ErrorCode::ClientIdReused,
+            Self::TooLarge { .. } => ErrorCode::PayloadTooLarge,
+            Self::UnsupportedMediaType(_) => ErrorCode::UnsupportedMediaType,
+            Self::RateLimited { .. } => ErrorCode::RateLimited,
+            Self::Overloaded => ErrorCode::Overloaded,
+            Self::Unavailable(_) => ErrorCode::Unavailable,
+            Self::Internal(_) => ErrorCode::Internal,
+        }
+    }
+
+    /// Turns this into its wire form, logging it once if it is our fault.
+    #[must_use]
+    pub fn into_wire(self) -> WireError {
+        match &self {
+            Self::Internal(cause) => tracing::error!(error = %Chain(cause.as_ref()), "request failed"),
+            Self::Unavailable(cause) => tracing::warn!(error = %Chain(cause.as_ref()), "storage unavailable"),
+            _ => {}
+        }
+        let mut extras = Map::new();
+        let mut add = |name: &str, value: Value| {
+            extras.insert(name.to_owned(), value);
+        };
+        let mut retry_after_secs = None;
+        match &self {
+            Self::Validation(details) => add("details", json!(details)),
+            Self::RoleRequired { required, current } => {
+                add("required", json!(required));
+                add("current", json!(current));
+            }
+            Self::DirectExists(id) => add("conversationId", json!(id)),
+            Self::TooLarge { max_bytes, .. } => add("maxSize", json!(max_bytes)),
+            Self::RateLimited { retry_after } => {
+                let secs = retry_after.as_secs().max(1);
+                add("retryAfter", json!(secs));
+                retry_after_secs = Some(secs);
+            }
+            Self::Overloaded | Self::Unavailable(_) => retry_after_secs = Some(1),
+            _ => {}
+        }
+        WireError { code: self.code(), message: self.to_string(), extras, retry_after_secs }
+    }
+}
+
+impl From<StorageError> for Error {
+    fn from(error: StorageError) -> Self {
+        match error {
+            StorageError::Unavailable(cause) => Self::Unavailable(cause),
+            StorageError::Backend(cause) => Self::Internal(cause),
+        }
+    }
+}
+
+/// An error with its causes, on one line.
+struct Chain<'a>(&'a (dyn StdError + 'static));
+
+impl std::fmt::Display for Chain<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}", self.0)?;
+        let mut next = self.0.source();
+        while let Some(cause) = next {
+            write!(f, ": {cause}")?;
+            next = cause.source();
+        }
+        Ok(())
+    }
+}

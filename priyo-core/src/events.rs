@@ -1,0 +1,139 @@
+//! What is announced, to whom, and through what.
+
+use std::fmt::Debug;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+
+use crate::model::{ConnectionId, Conversation, ConversationId, Message, MessageId, SessionId, Timestamp, UserId};
+
+/// Something that happened. It is announced after it is stored, so that it can be missed but not untrue.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Event {
+    /// A message was accepted. In one conversation these come in `seq` order.
+    MessageNew(Arc<Message>),
+    /// Messages were handed to a live connection of someone else than their sender.
+    MessageDelivered {
+        /// Where.
+        conversation_id: ConversationId,
+        /// The newest of them.
+        message_id: MessageId,
+        /// Its `seq`.
+        seq: u64,
+        /// All of them, oldest first, when there are too many for one event each; else empty.
+        message_ids: Vec<MessageId>,
+        /// Whose connections.
+        delivered_to: Vec<UserId>,
+    },
+    /// Someone has read messages.
+    MessageRead {
+        /// Where.
+        conversation_id: ConversationId,
+        /// The newest of them.
+        message_id: MessageId,
+        /// Its `seq`.
+        seq: u64,
+        /// All of them, oldest first, when there are too many for one event each; else empty.
+        message_ids: Vec<MessageId>,
+        /// Who.
+        reader: UserId,
+        /// When.
+        read_at: Timestamp,
+    },
+    /// Someone is writing.
+    TypingStarted(Typist),
+    /// Someone is no longer writing.
+    TypingStopped(Typist),
+    /// A user's first connection came, or the last one went.
+    UserStatus {
+        /// Who.
+        user_id: UserId,
+        /// Whether there is a connection now.
+        is_online: bool,
+        /// When the last connection ended.
+        last_seen: Option<Timestamp>,
+    },
+    /// A conversation began, or the receiver came into it.
+    ConversationNew(Arc<Conversation>),
+    /// A conversation's participants or status changed.
+    ConversationUpdated(Arc<Conversation>),
+    /// A conversation was closed.
+    ConversationClosed(Arc<Conversation>),
+}
+
+impl Event {
+    /// The event's name on the wire.
+    #[must_use]
+    pub const fn name(&self) -> &'static str {
+        match self {
+            Self::MessageNew(_) => "message:new",
+            Self::MessageDelivered { .. } => "message:delivered",
+            Self::MessageRead { .. } => "message:read",
+            Self::TypingStarted(_) => "typing:start",
+            Self::TypingStopped(_) => "typing:stop",
+            Self::UserStatus { .. } => "user:status",
+            Self::ConversationNew(_) => "conversation:new",
+            Self::ConversationUpdated(_) => "conversation:updated",
+            Self::ConversationClosed(_) => "conversation:closed",
+        }
+    }
+}
+
+/// Someone who is writing somewhere.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Typist {
+    /// Where.
+    pub conversation_id: ConversationId,
+    /// Who.
+    pub user_id: UserId,
+    /// Their name.
+    pub username: String,
+}
+
+/// Who is told.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Audience {
+    /// The connections that listen to a conversation.
+    Conversation {
+        /// Which one.
+        id: ConversationId,
+        /// But not this one.
+        except: Option<ConnectionId>,
+    },
+    /// Every connection of these users.
+    Users(Vec<UserId>),
+}
+
+/// An access that has ended. Live connections that rest on it must not get anything more.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Revocation {
+    /// A session was ended: its connections are closed.
+    Session(SessionId),
+    /// A user may not connect at all: all their connections are closed.
+    User(UserId),
+    /// A user left a conversation, or was removed: their connections no longer listen to it.
+    Membership {
+        /// Who.
+        user_id: UserId,
+        /// Which conversation.
+        conversation_id: ConversationId,
+    },
+}
+
+/// Somewhere events go: Socket.IO, a webhook, a test recorder.
+///
+/// The engine calls each transport in turn, after the change is committed and in commit order. Nothing else is
+/// announced until it returns, so it must not wait: hand slow work to a queue of its own. It has no way to fail a
+/// call, because what it is told of is stored.
+#[async_trait]
+pub trait Transport: Debug + Send + Sync {
+    /// Takes one event. Answers which participants it handed the event to, on a live connection.
+    fn deliver(&self, audience: &Audience, event: &Event) -> Vec<UserId>;
+
+    /// Ends what rests on an access that has ended. When this returns, nothing more is handed to it.
+    fn revoke(&self, revocation: &Revocation);
+
+    /// Ends every connection, telling each that it may come back. Bounded in time by the caller.
+    async fn close(&self);
+}

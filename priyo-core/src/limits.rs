@@ -1,0 +1,79 @@
+//! Every number that bounds a client.
+
+use std::time::Duration;
+
+/// Bounds on what clients send and hold. `Default` is what the server ships with.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct Limits {
+    /// Longest message text, in Unicode code points.
+    pub message_chars: usize,
+    /// Longest message text, in bytes of UTF-8.
+    pub message_bytes: usize,
+    /// Largest JSON body and largest socket frame, in bytes.
+    pub body_bytes: usize,
+    /// Most messages in one page; asking for more is refused.
+    pub page_rows: u32,
+    /// Messages in a page when the client does not say.
+    pub default_page_rows: u32,
+    /// Most bytes of messages in one page; the page then ends early and says that there is more.
+    pub page_bytes: usize,
+    /// Conversations in a list when the client does not say. At most `page_rows` may be asked for.
+    pub default_list_rows: u32,
+    /// Most message ids in one call.
+    pub read_ids: usize,
+    /// Most participants of a conversation.
+    pub participants: usize,
+    /// Largest uploaded file, in bytes.
+    pub upload_bytes: u64,
+    /// How long a typing notice lives without being renewed.
+    pub typing_ttl: Duration,
+    /// Most conversations that one socket listens to at once.
+    pub rooms_per_socket: usize,
+    /// Most sockets of one user at once.
+    pub sockets_per_user: usize,
+    /// Most events of one socket that wait or are being handled; more are refused as `overloaded`.
+    pub socket_inbox: usize,
+    /// Most packets that wait to be sent to one socket; one that needs more is closed and resumes.
+    ///
+    /// Large, because one commit can announce hundreds of messages, and each event that is refused needs a
+    /// packet too.
+    pub socket_outbox: usize,
+    /// How long a socket may take to say who it is.
+    pub connect_timeout: Duration,
+    /// Most password hashings at once; 0 means twice the number of cores.
+    pub hashing_at_once: usize,
+    /// Most password hashings that wait; more are refused as `overloaded`.
+    pub hashing_queue: usize,
+    /// Most sends that wait for a commit; more are refused as `overloaded`.
+    pub append_queue: usize,
+    /// Most messages in one commit.
+    pub append_batch: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            message_chars: 5_000,
+            message_bytes: 20_000,
+            body_bytes: 64 * 1024,
+            page_rows: 200,
+            default_page_rows: 50,
+            page_bytes: 256 * 1024,
+            default_list_rows: 100,
+            read_ids: 500,
+            participants: 100,
+            upload_bytes: 5 * 1024 * 1024,
+            typing_ttl: Duration::from_secs(6),
+            rooms_per_socket: 200,
+            sockets_per_user: 20,
+            socket_inbox: 64,
+            socket_outbox: 4_096,
+            connect_timeout: Duration::from_secs(10),
+            hashing_at_once: 0,
+            hashing_queue: 64,
+            append_queue: 4_096,
+            append_batch: 256,
+        }
+    }
+}

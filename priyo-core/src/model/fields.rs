@@ -1,0 +1,170 @@
+//! Reading a JSON object field by field, so that every fault is named at once.
+
+use serde_json::{Map, Value};
+
+use crate::error::{Error, Result};
+
+/// What to do with fields that nobody asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Unknown {
+    /// A fault: a typo must not be silently ignored.
+    Refuse,
+    /// Left alone.
+    Ignore,
+}
+
+/// The fields of one JSON object. Each getter notes a fault and answers `None` when its field is wrong;
+/// [`finish`](Self::finish) reports them all.
+#[derive(Debug)]
+pub struct Fields {
+    map: Map<String, Value>,
+    unknown: Unknown,
+    faults: Vec<String>,
+}
+
+impl Fields {
+    /// Takes an object apart.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Validation`] when `body` is not an object.
+    pub fn new(body: Value, unknown: Unknown) -> Result<Self> {
+        match body {
+            Value::Object(map) => Ok(Self { map, unknown, faults: Vec::new() }),
+            _ => Err(Error::Validation(vec!["\"value\" must be of type object".to_owned()])),
+        }
+    }
+
+    /// Notes a fault of one field.
+    pub fn fault(&mut self, field: &str, what: &str) {
+        self.faults.push(format!("\"{field}\" {what}"));
+    }
+
+    /// Notes a fault when there is a value and it does not pass `test`.
+    pub fn check<T: ?Sized>(&mut self, field: &str, value: Option<&T>, test: impl FnOnce(&T) -> bool, what: &str) {
+        if value.is_some_and(|value| !test(value)) {
+            self.fault(field, what);
+        }
+    }
+
+    /// A text that must be there.
+    pub fn string(&mut self, field: &str) -> Option<String> {
+        let value = self.map.remove(field);
+        if value.is_none() {
+            self.fault(field, "is required");
+        }
+        self.text(field, value?)
+    }
+
+    /// A text that may be missing; `null` counts as missing.
+    pub fn optional_string(&mut self, field: &str) -> Option<String> {
+        let value = self.map.remove(field).filter(|value| !value.is_null())?;
+        self.text(field, value)
+    }
+
+    /// One of a few texts, which may be missing.
+    pub fn optional_choice(&mut self, field: &str, choices: &[&'static str]) -> Option<&'static str> {
+        let text = self.map.remove(field)?;
+        let found = text.as_str().and_then(|text| choices.iter().find(|choice| **choice == text));
+        if found.is_none() {
+            self.fault(field, &format!("must be one of [{}]", choices.join(", ")));
+        }
+        found.copied()
+    }
+
+    /// One of a few texts, which must be there.
+    pub fn choice(&mut self, field: &str, choices: &[&'static str]) -> Option<&'static str> {
+        if !self.map.contains_key(field) {
+            self.fault(field, "is required");
+        }
+        self.optional_choice(field, choices)
+    }
+
+    /// A list of texts, `1..=max` of them.
+    pub fn strings(&mut self, field: &str, max: usize) -> Option<Vec<String>> {
+        let Some(value) = self.map.remove(field) else {
+            self.fault(field, "is required");
+            return None;
+        };
+        let Value::Array(items) = value else {
+            self.fault(field, "must be an array");
+            return None;
+        };
+        if items.is_empty() || items.len() > max {
+            self.fault(field, &format!("must contain 1 to {max} items"));
+            return None;
+        }
+        let texts: Option<Vec<String>> = items
+            .into_iter()
+            .map(|item| if let Value::String(text) = item { Some(text) } else { None })
+            .collect();
+        if texts.is_none() {
+            self.fault(field, "must contain only strings");
+        }
+        texts
+    }
+
+    /// A yes or no that may be missing.
+    pub fn optional_bool(&mut self, field: &str) -> Option<bool> {
+        let value = self.map.remove(field)?;
+        let yes = value.as_bool();
+        if yes.is_none() {
+            self.fault(field, "must be a boolean");
+        }
+        yes
+    }
+
+    /// A number of `0..=2^53`, which may be missing.
+    pub fn optional_count(&mut self, field: &str) -> Option<u64> {
+        let value = self.map.remove(field).filter(|value| !value.is_null())?;
+        // Beyond 2^53 a JavaScript client could not have meant the number it sent.
+        let number = value.as_u64().filter(|number| *number <= 1 << 53);
+        if number.is_none() {
+            self.fault(field, "must be a whole number that is not negative");
+        }
+        number
+    }
+
+    /// Whether the field is there.
+    #[must_use]
+    pub fn has(&self, field: &str) -> bool {
+        self.map.contains_key(field)
+    }
+
+    /// Takes a field and does not look at it.
+    pub fn ignore(&mut self, field: &str) {
+        self.map.remove(field);
+    }
+
+    /// Reports what was wrong.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Validation`] when there was a fault, or a field that nobody asked for and that is not ignored.
+    pub fn finish(mut self) -> Result<()> {
+        if self.unknown == Unknown::Refuse {
+            let strangers: Vec<String> = self.map.keys().take(20).cloned().collect();
+            for name in strangers {
+                // A name as long as the body would come back as an error as long as the body.
+                let shown: String = name.chars().take(64).collect();
+                self.fault(&shown, "is not allowed");
+            }
+        }
+        if self.faults.is_empty() { Ok(()) } else { Err(Error::Validation(self.faults)) }
+    }
+
+    fn text(&mut self, field: &str, value: Value) -> Option<String> {
+        match value {
+            // Postgres cannot store a NUL, and SQLite would cut the text there: refused for both.
+            Value::String(text) if text.contains('\0') => {
+                self.fault(field, "must not contain a NUL character");
+                None
+            }
+            Value::String(text) => Some(text),
+            _ => {
+                self.fault(field, "must be a string");
+                None
+            }
+        }
+    }
+}

@@ -1,0 +1,20 @@
+//! Plain data: what the engine takes and gives. No I/O, no rules beyond parsing.
+
+mod conversation;
+pub mod fields;
+mod ids;
+mod message;
+mod page;
+mod timestamp;
+mod user;
+
+pub use conversation::{
+    Conversation, ConversationKind, ConversationStatus, ConversationSummary, NewConversation, Participant,
+};
+pub use ids::{ConnectionId, ConversationId, FileId, MessageId, SessionId, UserId};
+pub use message::{
+    Attachment, FileRecord, FileRef, MarkRead, Message, MessageKind, MessageWithReads, NewMessage, Read,
+};
+pub use page::{ConversationCursor, MessagePage, MessageRange, Page};
+pub use timestamp::{Clock, Timestamp};
+pub use user::{HostUser, Login, Registration, Role, User, UserBrief};

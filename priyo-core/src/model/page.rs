@@ -1,0 +1,60 @@
+//! Parts of long lists.
+
+use super::{ConversationId, MessageWithReads, Timestamp};
+
+/// A part of a list, and whether there is more of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Page<T> {
+    /// The part.
+    pub items: Vec<T>,
+    /// Whether there is more in the direction of travel.
+    pub has_more: bool,
+}
+
+/// Which part of a conversation's messages.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum MessageRange {
+    /// Page 1 is the newest. Pages shift while people write: prefer [`Before`](Self::Before).
+    Page(u64),
+    /// Those just before this `seq`.
+    Before(u64),
+    /// Those just after this `seq`.
+    After(u64),
+}
+
+/// A part of a conversation's messages, oldest first.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MessagePage {
+    /// The messages.
+    pub items: Vec<MessageWithReads>,
+    /// Whether there is more: older ones, or newer ones for [`MessageRange::After`].
+    pub has_more: bool,
+    /// The conversation's newest `seq` as of the same moment.
+    pub last_seq: u64,
+}
+
+/// A place in a list of conversations that is ordered by activity, newest first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ConversationCursor {
+    /// The activity of the last conversation seen.
+    pub updated_at: Timestamp,
+    /// Which one it was, since several can share a moment.
+    pub id: ConversationId,
+}
+
+impl ConversationCursor {
+    /// Reads a cursor that [`Display`](std::fmt::Display) wrote.
+    #[must_use]
+    pub fn from_client(text: &str) -> Option<Self> {
+        let (ms, id) = text.split_once('_')?;
+        let ms: i64 = ms.parse().ok().filter(|ms| *ms >= 0)?;
+        let id = ConversationId::from_client(id);
+        (!id.as_uuid().is_nil()).then_some(Self { updated_at: Timestamp::from_millis(ms), id })
+    }
+}
+
+impl std::fmt::Display for ConversationCursor {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}_{}", self.updated_at.as_millis(), self.id)
+    }
+}

@@ -1,0 +1,429 @@
+//! What the engine asks of a database.
+//!
+//! A storage is dumb: the rules are the engine's, except those that must be decided in the same step as the write.
+//! What is decided there comes back as an outcome, not as an error; an error means that something is broken.
+
+#[cfg(feature = "conformance")]
+pub mod conformance;
+pub mod migrate;
+#[cfg(feature = "sqlite")]
+pub mod sqlite;
+
+use std::error::Error as StdError;
+use std::fmt::Debug;
+use std::time::Duration;
+
+use async_trait::async_trait;
+
+use crate::model::{
+    Attachment, Conversation, ConversationCursor, ConversationId, ConversationKind, ConversationStatus,
+    ConversationSummary, FileId, FileRecord, Message, MessageId, MessageKind, MessagePage, MessageRange, Page,
+    SessionId, Timestamp, User, UserId,
+};
+
+/// What a storage call gives.
+pub type Result<T, E = StorageError> = std::result::Result<T, E>;
+
+/// Why a storage could not answer.
+#[derive(Debug, thiserror::Error)]
+pub enum StorageError {
+    /// The database is away, full, locked or too slow. The call had no effect, except that for a write whose commit
+    /// was not answered it is unknown. Trying again later may help.
+    #[error("the database is unavailable")]
+    Unavailable(#[source] Box<dyn StdError + Send + Sync>),
+    /// The database answered with something that should not happen.
+    #[error("the database failed")]
+    Backend(#[source] Box<dyn StdError + Send + Sync>),
+}
+
+/// A database the engine can run on.
+///
+/// Every method is atomic, and durable once it returns: it happens whole or not at all, and survives a crash and a
+/// power loss. A backend may commit several calls together, as long as none returns before the commit. A call that
+/// is started runs to its end even if its future is dropped. Methods have no default bodies, so that a backend
+/// cannot forget one.
+#[async_trait]
+pub trait Storage:
+    UserStore + SessionStore + ConversationStore + MessageStore + FileRecordStore + Debug + Send + Sync + 'static
+{
+    /// Brings the schema up to date. Safe to call again, and from several processes at once.
+    async fn migrate(&self) -> Result<()>;
+
+    /// Whether other processes may change the same data: what is remembered of it must then be asked for again.
+    fn is_shared(&self) -> bool;
+
+    /// Answers if the database does. Cheap.
+    async fn ping(&self) -> Result<()>;
+
+    /// Finishes what was started and lets go of the database. Calls after this are `Unavailable`.
+    async fn close(&self);
+}
+
+/// Users, who they know, and the audit log.
+#[async_trait]
+pub trait UserStore: Send + Sync {
+    /// Adds a user who can log in, with e-mail and password hash. E-mail and username are unique among such users,
+    /// both without regard to ASCII case. `false`, and nothing stored, when either is taken.
+    async fn create_account(&self, user: &User, password_hash: &str) -> Result<bool>;
+
+    /// Adds a user of the host program, or brings the one with the same `external_id` up to date in name, avatar and
+    /// role. Gives the user as stored, who keeps the first id and everything else.
+    async fn upsert_host_user(&self, user: &User) -> Result<User>;
+
+    /// The user with this id.
+    async fn user(&self, id: UserId) -> Result<Option<User>>;
+
+    /// The user with this `external_id`.
+    async fn host_user(&self, external_id: &str) -> Result<Option<User>>;
+
+    /// The user who logs in with this e-mail (lower case), and the password hash.
+    async fn account(&self, email: &str) -> Result<Option<(User, String)>>;
+
+    /// Notes when the user's last connection ended.
+    async fn set_last_seen(&self, id: UserId, at: Timestamp) -> Result<()>;
+
+    /// Everyone who is in a conversation with this user now, open or closed; each once, without the user.
+    async fn contacts_of(&self, id: UserId) -> Result<Vec<UserId>>;
+
+    /// Writes to the audit log.
+    async fn audit(&self, entry: &AuditEntry) -> Result<()>;
+}
+
+/// Sessions and their refresh tokens.
+#[async_trait]
+pub trait SessionStore: Send + Sync {
+    /// Begins a session with its first refresh token, which has no parent.
+    async fn create_session(&self, session: &NewSession, token: &RefreshToken) -> Result<()>;
+
+    /// The session and its user, also when it was revoked or has expired.
+    async fn session(&self, id: SessionId) -> Result<Option<Session>>;
+
+    /// Trades a refresh token for its child `next`, in one step.
+    ///
+    /// A token is used by this. A used one may be traded again, for another child, within `grace` of its first use
+    /// and as long as none of its children was used. Later than that it revokes its session.
+    async fn rotate_refresh_token(
+        &self,
+        presented: &TokenHash,
+        next: &RefreshToken,
+        now: Timestamp,
+        grace: Duration,
+    ) -> Result<Rotation>;
+
+    /// The session that this refresh token belongs to, whatever its state.
+    async fn session_of_token(&self, token: &TokenHash) -> Result<Option<SessionId>>;
+
+    /// Ends a session for good. Idempotent.
+    async fn revoke_session(&self, id: SessionId, at: Timestamp) -> Result<()>;
+
+    /// Ends every session of a user for good; gives those that were live.
+    async fn revoke_sessions_of(&self, user: UserId, at: Timestamp) -> Result<Vec<SessionId>>;
+}
+
+/// Conversations and who is in them.
+#[async_trait]
+pub trait ConversationStore: Send + Sync {
+    /// Makes a conversation. `participants` are distinct and include the creator.
+    async fn create_conversation(&self, new: &ConversationRow) -> Result<Created>;
+
+    /// The conversation with those who are in it now.
+    async fn conversation(&self, id: ConversationId) -> Result<Option<Conversation>>;
+
+    /// What decides whether `user` may do something in a conversation. `None` when there is no such conversation.
+    async fn standing(&self, id: ConversationId, user: UserId) -> Result<Option<Standing>>;
+
+    /// A part of the list of the conversations that `of` is in now, or of all, newest activity first; unread counts
+    /// are those of `reader`.
+    async fn conversations(
+        &self,
+        of: Option<UserId>,
+        reader: UserId,
+        after: Option<ConversationCursor>,
+        limit: u32,
+    ) -> Result<Page<ConversationSummary>>;
+
+    /// Opens or closes a conversation. A direct one cannot be opened while its two have another open one.
+    async fn set_status(&self, id: ConversationId, status: ConversationStatus, at: Timestamp) -> Result<StatusChange>;
+
+    /// Adds users, at most `max` in all. Those who are in it already stay as they are. For one who comes, or comes
+    /// back, what was sent in their absence is not unread.
+    async fn add_participants(
+        &self,
+        id: ConversationId,
+        users: &[UserId],
+        max: usize,
+        at: Timestamp,
+    ) -> Result<Addition>;
+
+    /// Takes a user out. Gives the conversation as it is then, or `None` when they were not in it.
+    async fn remove_participant(
+        &self,
+        id: ConversationId,
+        user: UserId,
+        at: Timestamp,
+    ) -> Result<Option<Conversation>>;
+}
+
+/// Messages, and who has read them.
+#[async_trait]
+pub trait MessageStore: Send + Sync {
+    /// Appends messages in order, each deciding for itself; one outcome for each, in the same order.
+    ///
+    /// An accepted message gets the next `seq` of its conversation and moves it to the top of every list. All is one
+    /// step: a participant who leaves meanwhile cannot slip a message in, and of two with the same
+    /// `client_message_id`, even in one batch, one is the first and the other its [`Appended::Duplicate`].
+    ///
+    /// Looked at in this order: is there such a conversation, is the sender in it, is it a repeat, is it open, is the
+    /// file still there.
+    ///
+    /// # Errors
+    ///
+    /// As everywhere; then none of the batch was stored.
+    async fn append_messages(&self, batch: Vec<NewMessageRow>) -> Result<Vec<Appended>>;
+
+    /// A part of a conversation's messages, at most `limit` of them and about `max_bytes` of text, but at least one
+    /// if there is one.
+    async fn messages(
+        &self,
+        conversation: ConversationId,
+        range: MessageRange,
+        limit: u32,
+        max_bytes: usize,
+    ) -> Result<MessagePage>;
+
+    /// Marks messages as read by `user`: all of them or none. Own messages are passed over.
+    ///
+    /// With `within`, all must be in that conversation.
+    async fn mark_read(
+        &self,
+        user: UserId,
+        messages: &[MessageId],
+        within: Option<ConversationId>,
+        at: Timestamp,
+    ) -> Result<ReadOutcome>;
+
+    /// For each conversation that `user` is in now: how many messages of others, sent while `user` was in it, have
+    /// no read mark of `user`. Conversations with none may be left out.
+    async fn unread_counts(&self, user: UserId) -> Result<Vec<(ConversationId, u64)>>;
+
+    /// Notes that everything up to `seq` was handed to `user`. Never goes back.
+    async fn set_delivered(&self, conversation: ConversationId, user: UserId, seq: u64) -> Result<()>;
+}
+
+/// What is known of uploaded files; the bytes are elsewhere.
+#[async_trait]
+pub trait FileRecordStore: Send + Sync {
+    /// Notes an uploaded file.
+    async fn create_file(&self, file: &FileRecord) -> Result<()>;
+
+    /// The file with this id.
+    async fn file(&self, id: FileId) -> Result<Option<FileRecord>>;
+
+    /// The file stored under this name.
+    async fn file_named(&self, stored_name: &str) -> Result<Option<FileRecord>>;
+
+    /// Whether a message of a conversation that `user` is in now carries the file; with `None`, of any at all.
+    async fn is_attached(&self, file: FileId, user: Option<UserId>) -> Result<bool>;
+}
+
+/// The SHA-256 of a refresh token: the token itself is never stored.
+pub type TokenHash = [u8; 32];
+
+/// A refresh token to be.
+#[derive(Debug, Clone)]
+pub struct RefreshToken {
+    /// Its hash.
+    pub hash: TokenHash,
+    /// When it was made.
+    pub created_at: Timestamp,
+    /// When it is no longer good.
+    pub expires_at: Timestamp,
+}
+
+/// A session to be.
+#[derive(Debug, Clone)]
+pub struct NewSession {
+    /// Its id.
+    pub id: SessionId,
+    /// Whose it is.
+    pub user_id: UserId,
+    /// When it began.
+    pub created_at: Timestamp,
+    /// When it ends, however often its tokens are renewed.
+    pub expires_at: Timestamp,
+}
+
+/// A session and its user, as they are now.
+#[derive(Debug, Clone)]
+pub struct Session {
+    /// Its id.
+    pub id: SessionId,
+    /// Whose it is.
+    pub user: User,
+    /// When it ends at the latest.
+    pub expires_at: Timestamp,
+    /// Whether it was ended.
+    pub revoked: bool,
+}
+
+/// What became of a refresh token.
+#[derive(Debug, Clone)]
+pub enum Rotation {
+    /// It was good: its child is stored.
+    Rotated(Session),
+    /// There is no such token, or it or its session has expired or was revoked. Nothing has changed.
+    Invalid,
+    /// It had been used before and the grace was over: its session is revoked now.
+    Reused(Session),
+}
+
+/// A conversation to be.
+#[derive(Debug, Clone)]
+pub struct ConversationRow {
+    /// Its id.
+    pub id: ConversationId,
+    /// Direct or group.
+    pub kind: ConversationKind,
+    /// Its title.
+    pub name: Option<String>,
+    /// Who makes it.
+    pub created_by: UserId,
+    /// Who is in it from the start, distinct, in this order.
+    pub participants: Vec<UserId>,
+    /// When.
+    pub at: Timestamp,
+}
+
+/// What became of a new conversation.
+#[derive(Debug, Clone)]
+pub enum Created {
+    /// It is stored.
+    Created(Conversation),
+    /// The two have this open direct conversation already.
+    DirectExists(ConversationId),
+    /// A participant does not exist or is disabled.
+    UnknownParticipant,
+}
+
+/// How a user stands to a conversation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Standing {
+    /// Whether the user is in it now.
+    pub is_participant: bool,
+    /// Who made it.
+    pub created_by: UserId,
+    /// Direct or group.
+    pub kind: ConversationKind,
+    /// Open or closed.
+    pub status: ConversationStatus,
+    /// The number of its newest message.
+    pub last_seq: u64,
+    /// Up to where messages are noted as handed to the user.
+    pub delivered_seq: u64,
+}
+
+/// What became of a change of status.
+#[derive(Debug, Clone)]
+pub enum StatusChange {
+    /// It changed.
+    Changed(Conversation),
+    /// It was so already.
+    Unchanged(Conversation),
+    /// There is no such conversation.
+    NotFound,
+    /// The two have this other open direct conversation.
+    DirectExists(ConversationId),
+}
+
+/// What became of adding participants.
+#[derive(Debug, Clone)]
+pub enum Addition {
+    /// They are in it; `added` are those who were not before.
+    Added {
+        /// The conversation as it is now.
+        conversation: Conversation,
+        /// Who is new.
+        added: Vec<UserId>,
+    },
+    /// There is no such conversation.
+    NotFound,
+    /// One of the users does not exist or is disabled.
+    UnknownUser,
+    /// There would be too many.
+    TooMany,
+}
+
+/// A message to be.
+#[derive(Debug, Clone)]
+pub struct NewMessageRow {
+    /// Its id.
+    pub id: MessageId,
+    /// Where.
+    pub conversation_id: ConversationId,
+    /// Who.
+    pub sender: UserId,
+    /// The sender's own name for it.
+    pub client_message_id: Option<String>,
+    /// The words.
+    pub content: String,
+    /// Text, file or image.
+    pub kind: MessageKind,
+    /// The file.
+    pub attachment: Option<Attachment>,
+    /// When.
+    pub at: Timestamp,
+}
+
+/// What became of a new message.
+#[derive(Debug, Clone)]
+pub enum Appended {
+    /// It is stored.
+    New(Message),
+    /// The sender sent it before: this is the first one.
+    Duplicate(Message),
+    /// The sender used the same `client_message_id` for something else.
+    ClientIdReused,
+    /// There is no such conversation.
+    NoConversation,
+    /// The sender is not in it.
+    NotParticipant,
+    /// It is closed.
+    Closed,
+    /// The file is gone.
+    FileGone,
+}
+
+/// What became of read marks.
+#[derive(Debug, Clone)]
+pub enum ReadOutcome {
+    /// All are marked; these are new, by conversation and `seq`.
+    Marked(Vec<ReadMark>),
+    /// One does not exist, or is not in the conversation named. Nothing was marked.
+    Unknown,
+    /// One is in a conversation that the user is not in. Nothing was marked.
+    NotParticipant,
+}
+
+/// A read mark that was not there before.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ReadMark {
+    /// Where.
+    pub conversation_id: ConversationId,
+    /// Which message.
+    pub message_id: MessageId,
+    /// Its place there.
+    pub seq: u64,
+}
+
+/// Something that must be traceable.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AuditEntry {
+    /// When.
+    pub at: Timestamp,
+    /// Who did it, if that is known.
+    pub actor: Option<UserId>,
+    /// What, in snake_case, such as `conversation_read_by_admin`.
+    pub action: &'static str,
+    /// To what: an id.
+    pub subject: Option<String>,
+}
