@@ -3,11 +3,11 @@
 use std::error::Error as StdError;
 use std::time::Duration;
 
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 use serde_json::{Map, Value, json};
 
 use crate::model::{ConversationId, Role};
-use crate::storage::StorageError;
+use crate::telemetry;
 
 /// What an engine call gives.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -33,6 +33,9 @@ pub enum Error {
     /// A token that is not, or no longer, good.
     #[error("Invalid or expired access token")]
     InvalidToken,
+    /// A good token of a user or session that is no longer there.
+    #[error("Invalid or expired access token")]
+    UnknownUser,
     /// No such account, or not its password: which of the two is not said.
     #[error("Invalid credentials")]
     InvalidCredentials,
@@ -91,6 +94,9 @@ pub enum Error {
         /// How long to wait.
         retry_after: Duration,
     },
+    /// The user has as many live connections as one may have.
+    #[error("Too many connections")]
+    TooManyConnections,
     /// A queue is full.
     #[error("Server is busy, please try again")]
     Overloaded,
@@ -103,8 +109,8 @@ pub enum Error {
 }
 
 /// A failure's name for programs. Stable: renaming one is a breaking change.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
-#[serde(rename_all = "snake_case")]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema), schema(rename_all = "snake_case"))]
 #[non_exhaustive]
 #[allow(missing_docs, reason = "each is described where `Error` has its variant")]
 pub enum ErrorCode {
@@ -132,12 +138,43 @@ pub enum ErrorCode {
 }
 
 impl ErrorCode {
+    /// The name on the wire.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::ValidationFailed => "validation_failed",
+            Self::MalformedJson => "malformed_json",
+            Self::Unauthenticated => "unauthenticated",
+            Self::InvalidToken => "invalid_token",
+            Self::InvalidCredentials => "invalid_credentials",
+            Self::InvalidRefreshToken => "invalid_refresh_token",
+            Self::Forbidden => "forbidden",
+            Self::NotFound => "not_found",
+            Self::RouteNotFound => "route_not_found",
+            Self::MethodNotAllowed => "method_not_allowed",
+            Self::UnknownEvent => "unknown_event",
+            Self::Conflict => "conflict",
+            Self::DirectExists => "direct_exists",
+            Self::ConversationClosed => "conversation_closed",
+            Self::ClientIdReused => "client_id_reused",
+            Self::PayloadTooLarge => "payload_too_large",
+            Self::UnsupportedMediaType => "unsupported_media_type",
+            Self::RateLimited => "rate_limited",
+            Self::Overloaded => "overloaded",
+            Self::Unavailable => "unavailable",
+            Self::Internal => "internal",
+        }
+    }
+
     /// The HTTP status for this code: the only place that pairs them.
     #[must_use]
     pub const fn http_status(self) -> u16 {
         match self {
             Self::ValidationFailed | Self::MalformedJson | Self::UnknownEvent => 400,
-            Self::Unauthenticated | Self::InvalidToken | Self::InvalidCredentials | Self::InvalidRefreshToken => 401,
+            Self::Unauthenticated
+            | Self::InvalidToken
+            | Self::InvalidCredentials
+            | Self::InvalidRefreshToken => 401,
             Self::Forbidden => 403,
             Self::NotFound | Self::RouteNotFound => 404,
             Self::MethodNotAllowed => 405,
@@ -148,6 +185,12 @@ impl ErrorCode {
             Self::Internal => 500,
             Self::Overloaded | Self::Unavailable => 503,
         }
+    }
+}
+
+impl Serialize for ErrorCode {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.as_str())
     }
 }
 
@@ -171,6 +214,7 @@ impl Error {
     }
 
     /// One field at fault: `"field" what`.
+    #[must_use]
     pub fn field(field: &str, what: &str) -> Self {
         Self::Validation(vec![format!("\"{field}\" {what}")])
     }
@@ -182,7 +226,7 @@ impl Error {
             Self::Validation(_) | Self::Refused(_) => ErrorCode::ValidationFailed,
             Self::MalformedJson => ErrorCode::MalformedJson,
             Self::Unauthenticated => ErrorCode::Unauthenticated,
-            Self::InvalidToken => ErrorCode::InvalidToken,
+            Self::InvalidToken | Self::UnknownUser => ErrorCode::InvalidToken,
             Self::InvalidCredentials => ErrorCode::InvalidCredentials,
             Self::InvalidRefreshToken => ErrorCode::InvalidRefreshToken,
             Self::Forbidden | Self::RoleRequired { .. } => ErrorCode::Forbidden,
@@ -196,7 +240,7 @@ impl Error {
             Self::ClientIdReused => ErrorCode::ClientIdReused,
             Self::TooLarge { .. } => ErrorCode::PayloadTooLarge,
             Self::UnsupportedMediaType(_) => ErrorCode::UnsupportedMediaType,
-            Self::RateLimited { .. } => ErrorCode::RateLimited,
+            Self::RateLimited { .. } | Self::TooManyConnections => ErrorCode::RateLimited,
             Self::Overloaded => ErrorCode::Overloaded,
             Self::Unavailable(_) => ErrorCode::Unavailable,
             Self::Internal(_) => ErrorCode::Internal,
@@ -206,6 +250,7 @@ impl Error {
     /// Turns this into its wire form, logging it once if it is our fault.
     #[must_use]
     pub fn into_wire(self) -> WireError {
+        telemetry::refused(self.code().as_str());
         match &self {
             Self::Internal(cause) => tracing::error!(error = %Chain(cause.as_ref()), "request failed"),
             Self::Unavailable(cause) => tracing::warn!(error = %Chain(cause.as_ref()), "storage unavailable"),
@@ -229,19 +274,10 @@ impl Error {
                 add("retryAfter", json!(secs));
                 retry_after_secs = Some(secs);
             }
-            Self::Overloaded | Self::Unavailable(_) => retry_after_secs = Some(1),
+            Self::TooManyConnections | Self::Overloaded | Self::Unavailable(_) => retry_after_secs = Some(1),
             _ => {}
         }
         WireError { code: self.code(), message: self.to_string(), extras, retry_after_secs }
-    }
-}
-
-impl From<StorageError> for Error {
-    fn from(error: StorageError) -> Self {
-        match error {
-            StorageError::Unavailable(cause) => Self::Unavailable(cause),
-            StorageError::Backend(cause) => Self::Internal(cause),
-        }
     }
 }
 

@@ -5,7 +5,9 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 
-use crate::model::{ConnectionId, Conversation, ConversationId, Message, MessageId, SessionId, Timestamp, UserId};
+use crate::model::{
+    ConnectionId, Conversation, ConversationId, Message, MessageId, SessionId, Timestamp, UserId,
+};
 
 /// Something that happened. It is announced after it is stored, so that it can be missed but not untrue.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -13,7 +15,8 @@ use crate::model::{ConnectionId, Conversation, ConversationId, Message, MessageI
 pub enum Event {
     /// A message was accepted. In one conversation these come in `seq` order.
     MessageNew(Arc<Message>),
-    /// Messages were handed to a live connection of someone else than their sender.
+    /// Messages were handed to someone else than their sender: to a live connection, or when they were read back.
+    /// Each is announced at least once; again when it is read back after an older one had not been handed over.
     MessageDelivered {
         /// Where.
         conversation_id: ConversationId,
@@ -60,22 +63,73 @@ pub enum Event {
     ConversationUpdated(Arc<Conversation>),
     /// A conversation was closed.
     ConversationClosed(Arc<Conversation>),
+    /// The receiver is no longer in a conversation.
+    ConversationGone(ConversationId),
 }
 
 impl Event {
     /// The event's name on the wire.
     #[must_use]
     pub const fn name(&self) -> &'static str {
+        self.kind().name()
+    }
+
+    const fn kind(&self) -> EventKind {
         match self {
-            Self::MessageNew(_) => "message:new",
-            Self::MessageDelivered { .. } => "message:delivered",
-            Self::MessageRead { .. } => "message:read",
-            Self::TypingStarted(_) => "typing:start",
-            Self::TypingStopped(_) => "typing:stop",
-            Self::UserStatus { .. } => "user:status",
-            Self::ConversationNew(_) => "conversation:new",
-            Self::ConversationUpdated(_) => "conversation:updated",
-            Self::ConversationClosed(_) => "conversation:closed",
+            Self::MessageNew(_) => EventKind::MessageNew,
+            Self::MessageDelivered { .. } => EventKind::MessageDelivered,
+            Self::MessageRead { .. } => EventKind::MessageRead,
+            Self::TypingStarted(_) => EventKind::TypingStart,
+            Self::TypingStopped(_) => EventKind::TypingStop,
+            Self::UserStatus { .. } => EventKind::UserStatus,
+            Self::ConversationNew(_) => EventKind::ConversationNew,
+            Self::ConversationUpdated(_) | Self::ConversationGone(_) => EventKind::ConversationUpdated,
+            Self::ConversationClosed(_) => EventKind::ConversationClosed,
+        }
+    }
+}
+
+/// The kinds of event, as clients tell them apart.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum EventKind {
+    MessageNew,
+    MessageDelivered,
+    MessageRead,
+    TypingStart,
+    TypingStop,
+    UserStatus,
+    ConversationNew,
+    ConversationUpdated,
+    ConversationClosed,
+}
+
+impl EventKind {
+    /// All of them, in the order to show them.
+    #[cfg(feature = "openapi")]
+    pub(crate) const ALL: [Self; 9] = [
+        Self::MessageNew,
+        Self::MessageDelivered,
+        Self::MessageRead,
+        Self::TypingStart,
+        Self::TypingStop,
+        Self::UserStatus,
+        Self::ConversationNew,
+        Self::ConversationUpdated,
+        Self::ConversationClosed,
+    ];
+
+    /// The name on the wire.
+    pub(crate) const fn name(self) -> &'static str {
+        match self {
+            Self::MessageNew => "message:new",
+            Self::MessageDelivered => "message:delivered",
+            Self::MessageRead => "message:read",
+            Self::TypingStart => "typing:start",
+            Self::TypingStop => "typing:stop",
+            Self::UserStatus => "user:status",
+            Self::ConversationNew => "conversation:new",
+            Self::ConversationUpdated => "conversation:updated",
+            Self::ConversationClosed => "conversation:closed",
         }
     }
 }

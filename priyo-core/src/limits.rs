@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use crate::error::{Error, Result};
+
 /// Bounds on what clients send and hold. `Default` is what the server ships with.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
@@ -39,6 +41,9 @@ pub struct Limits {
     /// Large, because one commit can announce hundreds of messages, and each event that is refused needs a
     /// packet too.
     pub socket_outbox: usize,
+    /// Most sockets at once that have not said who they are, of all strangers together; more are refused as
+    /// `overloaded`. Each costs about 12 kB, and polling ones need no connection of their own.
+    pub unknown_sockets: usize,
     /// How long a socket may take to say who it is.
     pub connect_timeout: Duration,
     /// Most password hashings at once; 0 means twice the number of cores.
@@ -69,11 +74,23 @@ impl Default for Limits {
             sockets_per_user: 20,
             socket_inbox: 64,
             socket_outbox: 4_096,
+            unknown_sockets: 4_096,
             connect_timeout: Duration::from_secs(10),
             hashing_at_once: 0,
             hashing_queue: 64,
             append_queue: 4_096,
             append_batch: 256,
+        }
+    }
+}
+
+impl Limits {
+    /// How many rows to give to a client who asked for `asked`.
+    pub(crate) fn rows(&self, asked: Option<u32>, default: u32) -> Result<u32> {
+        match asked {
+            None => Ok(default.min(self.page_rows)),
+            Some(rows) if (1..=self.page_rows).contains(&rows) => Ok(rows),
+            Some(_) => Err(Error::field("limit", &format!("must be between 1 and {}", self.page_rows))),
         }
     }
 }

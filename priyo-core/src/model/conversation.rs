@@ -9,6 +9,7 @@ use crate::error::Result;
 
 /// What kind of conversation it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "UPPERCASE")]
 pub enum ConversationKind {
     /// Between exactly two; there is only ever one open between the same two.
@@ -36,6 +37,7 @@ impl ConversationKind {
 
 /// Whether a conversation takes messages.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "UPPERCASE")]
 pub enum ConversationStatus {
     /// It does.

@@ -41,7 +41,13 @@ impl Fields {
     }
 
     /// Notes a fault when there is a value and it does not pass `test`.
-    pub fn check<T: ?Sized>(&mut self, field: &str, value: Option<&T>, test: impl FnOnce(&T) -> bool, what: &str) {
+    pub fn check<T: ?Sized>(
+        &mut self,
+        field: &str,
+        value: Option<&T>,
+        test: impl FnOnce(&T) -> bool,
+        what: &str,
+    ) {
         if value.is_some_and(|value| !test(value)) {
             self.fault(field, what);
         }

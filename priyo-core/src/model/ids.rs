@@ -10,6 +10,7 @@ macro_rules! typed_id {
     ($(#[$doc:meta])* $name:ident) => {
         $(#[$doc])*
         #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+        #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema), schema(value_type = String, format = Uuid))]
         pub struct $name(Uuid);
 
         impl $name {
@@ -112,7 +113,9 @@ mod tests {
         assert_eq!(UserId::from_client(&id.to_string()), id);
 
         let nil = UserId::from_uuid(Uuid::nil());
-        for other in [id.to_string().to_uppercase(), id.as_uuid().simple().to_string(), String::new(), "x".into()] {
+        for other in
+            [id.to_string().to_uppercase(), id.as_uuid().simple().to_string(), String::new(), "x".into()]
+        {
             assert_eq!(UserId::from_client(&other), nil, "{other}");
         }
     }

@@ -33,6 +33,36 @@ pub struct MessagePage {
     pub last_seq: u64,
 }
 
+impl MessagePage {
+    /// Ends the page early, in the direction of travel, where it would be more than about `max_bytes` on the wire;
+    /// at least one message stays.
+    #[must_use]
+    pub(crate) fn cut_to(mut self, range: MessageRange, max_bytes: usize) -> Self {
+        let forwards = matches!(range, MessageRange::After(_));
+        let mut left = max_bytes;
+        let mut fits = |item: &MessageWithReads| match left.checked_sub(item.wire_bytes()) {
+            Some(less) => {
+                left = less;
+                true
+            }
+            None => false,
+        };
+        let kept = if forwards {
+            self.items.iter().take_while(|item| fits(item)).count()
+        } else {
+            self.items.iter().rev().take_while(|item| fits(item)).count()
+        };
+        let kept = kept.max(1).min(self.items.len());
+        self.has_more |= kept < self.items.len();
+        if forwards {
+            self.items.truncate(kept);
+        } else {
+            self.items.drain(..self.items.len() - kept);
+        }
+        self
+    }
+}
+
 /// A place in a list of conversations that is ordered by activity, newest first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ConversationCursor {

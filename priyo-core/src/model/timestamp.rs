@@ -11,6 +11,7 @@ use serde::{Serialize, Serializer};
 ///
 /// Serializes as JavaScript's `toISOString` writes it: `2026-11-23T02:15:35.850Z`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema), schema(value_type = String, format = DateTime))]
 pub struct Timestamp(i64);
 
 impl Timestamp {

@@ -9,6 +9,7 @@ use crate::error::Result;
 
 /// What a user may do in general. What one may do in a conversation also depends on being in it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "UPPERCASE")]
 pub enum Role {
     /// Writes, and reads what they take part in.
@@ -70,6 +71,7 @@ impl User {
 
 /// A user as others see them beside a message.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct UserBrief {
     /// Who it is.
     pub id: UserId,
@@ -96,7 +98,12 @@ impl HostUser {
     /// A customer called `username`, whom the host knows as `external_id`.
     #[must_use]
     pub fn new(external_id: impl Into<String>, username: impl Into<String>) -> Self {
-        Self { external_id: external_id.into(), username: username.into(), avatar: None, role: Role::Customer }
+        Self {
+            external_id: external_id.into(),
+            username: username.into(),
+            avatar: None,
+            role: Role::Customer,
+        }
     }
 
     /// The same user with another role.
@@ -223,7 +230,10 @@ mod tests {
         for good in ["a@example.com", "a.b+c@mail.example.co", "x_y@1.example"] {
             assert!(is_email(good), "{good}");
         }
-        for bad in ["", "a", "a@", "@b.c", "a@b", "a b@c.d", " a@b.cd", "ａ@b.cd", "a@b..cd", ".a@b.cd", "a@-b.cd", "a@b@c.d"] {
+        for bad in [
+            "", "a", "a@", "@b.c", "a@b", "a b@c.d", " a@b.cd", "ａ@b.cd", "a@b..cd", ".a@b.cd", "a@-b.cd",
+            "a@b@c.d",
+        ] {
             assert!(!is_email(bad), "{bad}");
         }
     }

@@ -23,7 +23,9 @@ pub enum MigrationError {
         known: u32,
     },
     /// The history of the database is not ours.
-    #[error("the database has migration {number} as {found:?}, this program as {expected:?}: not the same history")]
+    #[error(
+        "the database has migration {number} as {found:?}, this program as {expected:?}: not the same history"
+    )]
     Diverged {
         /// Which step.
         number: u32,
@@ -40,14 +42,21 @@ pub enum MigrationError {
 ///
 /// - [`MigrationError::TooNew`] when the database has had more steps than there are.
 /// - [`MigrationError::Diverged`] when a step it has had goes by another name here.
-pub fn pending<'a>(all: &'a [Migration], applied: &[(u32, String)]) -> Result<&'a [Migration], MigrationError> {
+pub fn pending<'a>(
+    all: &'a [Migration],
+    applied: &[(u32, String)],
+) -> Result<&'a [Migration], MigrationError> {
     for (index, (number, name)) in applied.iter().enumerate() {
         let Some(known) = all.get(index) else {
             let known = u32::try_from(all.len()).unwrap_or(u32::MAX);
             return Err(MigrationError::TooNew { found: *number, known });
         };
         if known.number != *number || known.name != name {
-            return Err(MigrationError::Diverged { number: *number, found: name.clone(), expected: known.name });
+            return Err(MigrationError::Diverged {
+                number: *number,
+                found: name.clone(),
+                expected: known.name,
+            });
         }
     }
     Ok(&all[applied.len()..])
@@ -57,14 +66,14 @@ pub fn pending<'a>(all: &'a [Migration], applied: &[(u32, String)]) -> Result<&'
 mod tests {
     use super::*;
 
-    const ALL: &[Migration] = &[
-        Migration { number: 1, name: "one", sql: "" },
-        Migration { number: 2, name: "two", sql: "" },
-    ];
+    const ALL: &[Migration] =
+        &[Migration { number: 1, name: "one", sql: "" }, Migration { number: 2, name: "two", sql: "" }];
 
     #[test]
     fn gives_what_is_missing_and_refuses_what_is_strange() {
-        let had = |names: &[&str]| -> Vec<(u32, String)> { (1..).zip(names.iter().map(|n| (*n).to_owned())).collect() };
+        let had = |names: &[&str]| -> Vec<(u32, String)> {
+            (1..).zip(names.iter().map(|n| (*n).to_owned())).collect()
+        };
         assert_eq!(pending(ALL, &had(&[])).unwrap().len(), 2);
         assert_eq!(pending(ALL, &had(&["one"])).unwrap()[0].number, 2);
         assert!(pending(ALL, &had(&["one", "two"])).unwrap().is_empty());

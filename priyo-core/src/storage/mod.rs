@@ -6,6 +6,7 @@
 #[cfg(feature = "conformance")]
 pub mod conformance;
 pub mod migrate;
+mod records;
 #[cfg(feature = "sqlite")]
 pub mod sqlite;
 
@@ -16,9 +17,14 @@ use std::time::Duration;
 use async_trait::async_trait;
 
 use crate::model::{
-    Attachment, Conversation, ConversationCursor, ConversationId, ConversationKind, ConversationStatus,
-    ConversationSummary, FileId, FileRecord, Message, MessageId, MessageKind, MessagePage, MessageRange, Page,
-    SessionId, Timestamp, User, UserId,
+    Conversation, ConversationCursor, ConversationId, ConversationStatus, ConversationSummary, FileId,
+    FileRecord, MessageId, MessagePage, MessageRange, Page, SessionId, Timestamp, User, UserId,
+};
+
+use crate::telemetry;
+pub use records::{
+    Addition, Appended, AuditEntry, ConversationRow, Created, DeliveredMark, NewMessageRow, NewSession,
+    ReadMark, ReadOutcome, RefreshToken, Rotation, Session, Standing, StatusChange, TokenHash,
 };
 
 /// What a storage call gives.
@@ -34,6 +40,21 @@ pub enum StorageError {
     /// The database answered with something that should not happen.
     #[error("the database failed")]
     Backend(#[source] Box<dyn StdError + Send + Sync>),
+}
+
+impl From<StorageError> for crate::Error {
+    fn from(error: StorageError) -> Self {
+        match error {
+            StorageError::Unavailable(cause) => {
+                telemetry::storage_failed("unavailable");
+                Self::Unavailable(cause)
+            }
+            StorageError::Backend(cause) => {
+                telemetry::storage_failed("backend");
+                Self::Internal(cause)
+            }
+        }
+    }
 }
 
 /// A database the engine can run on.
@@ -143,7 +164,12 @@ pub trait ConversationStore: Send + Sync {
     ) -> Result<Page<ConversationSummary>>;
 
     /// Opens or closes a conversation. A direct one cannot be opened while its two have another open one.
-    async fn set_status(&self, id: ConversationId, status: ConversationStatus, at: Timestamp) -> Result<StatusChange>;
+    async fn set_status(
+        &self,
+        id: ConversationId,
+        status: ConversationStatus,
+        at: Timestamp,
+    ) -> Result<StatusChange>;
 
     /// Adds users, at most `max` in all. Those who are in it already stay as they are. For one who comes, or comes
     /// back, what was sent in their absence is not unread.
@@ -206,8 +232,10 @@ pub trait MessageStore: Send + Sync {
     /// no read mark of `user`. Conversations with none may be left out.
     async fn unread_counts(&self, user: UserId) -> Result<Vec<(ConversationId, u64)>>;
 
-    /// Notes that everything up to `seq` was handed to `user`. Never goes back.
-    async fn set_delivered(&self, conversation: ConversationId, user: UserId, seq: u64) -> Result<()>;
+    /// Notes what was handed to users. Each has one mark: up to there everything was. It begins at the newest message
+    /// when they come, moves over what touches it, and never goes back; what does not touch it, and what is for
+    /// somebody who is not in the conversation, is passed over.
+    async fn set_delivered(&self, marks: &[DeliveredMark]) -> Result<()>;
 }
 
 /// What is known of uploaded files; the bytes are elsewhere.
@@ -224,206 +252,4 @@ pub trait FileRecordStore: Send + Sync {
 
     /// Whether a message of a conversation that `user` is in now carries the file; with `None`, of any at all.
     async fn is_attached(&self, file: FileId, user: Option<UserId>) -> Result<bool>;
-}
-
-/// The SHA-256 of a refresh token: the token itself is never stored.
-pub type TokenHash = [u8; 32];
-
-/// A refresh token to be.
-#[derive(Debug, Clone)]
-pub struct RefreshToken {
-    /// Its hash.
-    pub hash: TokenHash,
-    /// When it was made.
-    pub created_at: Timestamp,
-    /// When it is no longer good.
-    pub expires_at: Timestamp,
-}
-
-/// A session to be.
-#[derive(Debug, Clone)]
-pub struct NewSession {
-    /// Its id.
-    pub id: SessionId,
-    /// Whose it is.
-    pub user_id: UserId,
-    /// When it began.
-    pub created_at: Timestamp,
-    /// When it ends, however often its tokens are renewed.
-    pub expires_at: Timestamp,
-}
-
-/// A session and its user, as they are now.
-#[derive(Debug, Clone)]
-pub struct Session {
-    /// Its id.
-    pub id: SessionId,
-    /// Whose it is.
-    pub user: User,
-    /// When it ends at the latest.
-    pub expires_at: Timestamp,
-    /// Whether it was ended.
-    pub revoked: bool,
-}
-
-/// What became of a refresh token.
-#[derive(Debug, Clone)]
-pub enum Rotation {
-    /// It was good: its child is stored.
-    Rotated(Session),
-    /// There is no such token, or it or its session has expired or was revoked. Nothing has changed.
-    Invalid,
-    /// It had been used before and the grace was over: its session is revoked now.
-    Reused(Session),
-}
-
-/// A conversation to be.
-#[derive(Debug, Clone)]
-pub struct ConversationRow {
-    /// Its id.
-    pub id: ConversationId,
-    /// Direct or group.
-    pub kind: ConversationKind,
-    /// Its title.
-    pub name: Option<String>,
-    /// Who makes it.
-    pub created_by: UserId,
-    /// Who is in it from the start, distinct, in this order.
-    pub participants: Vec<UserId>,
-    /// When.
-    pub at: Timestamp,
-}
-
-/// What became of a new conversation.
-#[derive(Debug, Clone)]
-pub enum Created {
-    /// It is stored.
-    Created(Conversation),
-    /// The two have this open direct conversation already.
-    DirectExists(ConversationId),
-    /// A participant does not exist or is disabled.
-    UnknownParticipant,
-}
-
-/// How a user stands to a conversation.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Standing {
-    /// Whether the user is in it now.
-    pub is_participant: bool,
-    /// Who made it.
-    pub created_by: UserId,
-    /// Direct or group.
-    pub kind: ConversationKind,
-    /// Open or closed.
-    pub status: ConversationStatus,
-    /// The number of its newest message.
-    pub last_seq: u64,
-    /// Up to where messages are noted as handed to the user.
-    pub delivered_seq: u64,
-}
-
-/// What became of a change of status.
-#[derive(Debug, Clone)]
-pub enum StatusChange {
-    /// It changed.
-    Changed(Conversation),
-    /// It was so already.
-    Unchanged(Conversation),
-    /// There is no such conversation.
-    NotFound,
-    /// The two have this other open direct conversation.
-    DirectExists(ConversationId),
-}
-
-/// What became of adding participants.
-#[derive(Debug, Clone)]
-pub enum Addition {
-    /// They are in it; `added` are those who were not before.
-    Added {
-        /// The conversation as it is now.
-        conversation: Conversation,
-        /// Who is new.
-        added: Vec<UserId>,
-    },
-    /// There is no such conversation.
-    NotFound,
-    /// One of the users does not exist or is disabled.
-    UnknownUser,
-    /// There would be too many.
-    TooMany,
-}
-
-/// A message to be.
-#[derive(Debug, Clone)]
-pub struct NewMessageRow {
-    /// Its id.
-    pub id: MessageId,
-    /// Where.
-    pub conversation_id: ConversationId,
-    /// Who.
-    pub sender: UserId,
-    /// The sender's own name for it.
-    pub client_message_id: Option<String>,
-    /// The words.
-    pub content: String,
-    /// Text, file or image.
-    pub kind: MessageKind,
-    /// The file.
-    pub attachment: Option<Attachment>,
-    /// When.
-    pub at: Timestamp,
-}
-
-/// What became of a new message.
-#[derive(Debug, Clone)]
-pub enum Appended {
-    /// It is stored.
-    New(Message),
-    /// The sender sent it before: this is the first one.
-    Duplicate(Message),
-    /// The sender used the same `client_message_id` for something else.
-    ClientIdReused,
-    /// There is no such conversation.
-    NoConversation,
-    /// The sender is not in it.
-    NotParticipant,
-    /// It is closed.
-    Closed,
-    /// The file is gone.
-    FileGone,
-}
-
-/// What became of read marks.
-#[derive(Debug, Clone)]
-pub enum ReadOutcome {
-    /// All are marked; these are new, by conversation and `seq`.
-    Marked(Vec<ReadMark>),
-    /// One does not exist, or is not in the conversation named. Nothing was marked.
-    Unknown,
-    /// One is in a conversation that the user is not in. Nothing was marked.
-    NotParticipant,
-}
-
-/// A read mark that was not there before.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct ReadMark {
-    /// Where.
-    pub conversation_id: ConversationId,
-    /// Which message.
-    pub message_id: MessageId,
-    /// Its place there.
-    pub seq: u64,
-}
-
-/// Something that must be traceable.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct AuditEntry {
-    /// When.
-    pub at: Timestamp,
-    /// Who did it, if that is known.
-    pub actor: Option<UserId>,
-    /// What, in snake_case, such as `conversation_read_by_admin`.
-    pub action: &'static str,
-    /// To what: an id.
-    pub subject: Option<String>,
 }

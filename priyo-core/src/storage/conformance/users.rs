@@ -1,0 +1,135 @@
+//! What [`UserStore`](crate::storage::UserStore) promises.
+
+use super::{Store, account, add, at, at_once, group, leave, new_user};
+use crate::model::{Role, User, UserId};
+use crate::storage::AuditEntry;
+
+pub async fn an_account_is_found_by_its_id_and_its_email(store: &Store) {
+    let alice = User { avatar: Some("a.png".into()), role: Role::Agent, ..new_user("Alice") };
+
+    assert!(store.create_account(&alice, "hash").await.unwrap());
+
+    assert_eq!(store.user(alice.id).await.unwrap(), Some(alice.clone()));
+    let found = store.account("alice@example.com").await.unwrap();
+    assert_eq!(found, Some((alice, "hash".to_owned())));
+}
+
+pub async fn a_user_who_is_not_there_is_not_found(store: &Store) {
+    account(store, "alice").await;
+
+    assert_eq!(store.user(UserId::new()).await.unwrap(), None);
+    assert_eq!(store.host_user("alice").await.unwrap(), None);
+    assert_eq!(store.account("bob@example.com").await.unwrap(), None);
+    assert_eq!(store.account("").await.unwrap(), None);
+}
+
+pub async fn emails_and_usernames_are_taken_whatever_their_case(store: &Store) {
+    account(store, "Alice").await;
+
+    let same_name = User { email: Some("other@example.com".into()), ..new_user("aLICE") };
+    let same_email = User { email: Some("ALICE@example.com".into()), ..new_user("other") };
+    assert!(!store.create_account(&same_name, "hash").await.unwrap());
+    assert!(!store.create_account(&same_email, "hash").await.unwrap());
+
+    assert_eq!(store.user(same_name.id).await.unwrap(), None);
+    assert_eq!(store.user(same_email.id).await.unwrap(), None);
+    assert!(store.create_account(&new_user("other"), "hash").await.unwrap());
+}
+
+pub async fn of_fifty_registrations_at_once_one_gets_the_name(store: &Store) {
+    let outcomes = at_once(50, |_| {
+        let store = store.clone();
+        async move { store.create_account(&new_user("alice"), "hash").await.unwrap() }
+    })
+    .await;
+
+    assert_eq!(outcomes.iter().filter(|made| **made).count(), 1);
+}
+
+pub async fn a_host_user_is_made_once_and_then_brought_up_to_date(store: &Store) {
+    let first = User { external_id: Some("42".into()), email: None, ..new_user("ann") };
+    assert_eq!(store.upsert_host_user(&first).await.unwrap(), first);
+
+    let renamed = User {
+        id: UserId::new(),
+        username: "Ann".into(),
+        avatar: Some("ann.png".into()),
+        role: Role::Agent,
+        created_at: at(99),
+        ..first.clone()
+    };
+    let stored = store.upsert_host_user(&renamed).await.unwrap();
+
+    assert_eq!(stored, User { id: first.id, created_at: first.created_at, ..renamed.clone() });
+    assert_eq!(store.host_user("42").await.unwrap(), Some(stored.clone()));
+    assert_eq!(store.user(first.id).await.unwrap(), Some(stored));
+    assert_eq!(store.user(renamed.id).await.unwrap(), None);
+}
+
+pub async fn a_host_user_made_by_many_at_once_is_one(store: &Store) {
+    let users = at_once(20, |_| {
+        let store = store.clone();
+        let user = User { external_id: Some("42".into()), ..new_user("ann") };
+        async move { store.upsert_host_user(&user).await.unwrap().id }
+    })
+    .await;
+
+    assert!(users.iter().all(|id| *id == users[0]), "{users:?}");
+}
+
+pub async fn names_are_unique_only_among_those_who_log_in(store: &Store) {
+    account(store, "ann").await;
+    for external_id in ["1", "2"] {
+        let host_user = User { external_id: Some(external_id.into()), ..new_user("ann") };
+
+        assert_eq!(store.upsert_host_user(&host_user).await.unwrap(), host_user);
+    }
+
+    // Nor can a host user log in.
+    let (found, _) = store.account("ann@example.com").await.unwrap().unwrap();
+    assert_eq!(found.external_id, None);
+}
+
+pub async fn when_a_user_was_last_seen_is_kept(store: &Store) {
+    let alice = account(store, "alice").await;
+
+    store.set_last_seen(alice, at(7)).await.unwrap();
+
+    assert_eq!(store.user(alice).await.unwrap().unwrap().last_seen, Some(at(7)));
+}
+
+pub async fn contacts_are_all_who_share_a_conversation_now(store: &Store) {
+    let (alice, bob) = (account(store, "alice").await, account(store, "bob").await);
+    let (carol, dave) = (account(store, "carol").await, account(store, "dave").await);
+    let first = group(store, &[alice, bob, carol]).await;
+    group(store, &[bob, alice]).await;
+    group(store, &[bob, dave]).await;
+
+    let mut contacts = store.contacts_of(alice).await.unwrap();
+    contacts.sort();
+    let mut expected = [bob, carol];
+    expected.sort();
+    assert_eq!(contacts, expected);
+
+    leave(store, first, alice).await;
+    assert_eq!(store.contacts_of(alice).await.unwrap(), [bob]);
+    assert_eq!(store.contacts_of(carol).await.unwrap(), [bob]);
+
+    add(store, first, alice).await;
+    assert_eq!(store.contacts_of(carol).await.unwrap().len(), 2);
+    assert_eq!(store.contacts_of(UserId::new()).await.unwrap(), []);
+}
+
+pub async fn the_audit_log_takes_the_same_entry_twice(store: &Store) {
+    let alice = account(store, "alice").await;
+    let entry = AuditEntry {
+        at: at(1),
+        actor: Some(alice),
+        action: "conversation_read_by_admin",
+        subject: Some("x".into()),
+    };
+
+    store.audit(&entry).await.unwrap();
+    store.audit(&entry).await.unwrap();
+    store.audit(&AuditEntry { actor: None, subject: None, ..entry }).await.unwrap();
+}
