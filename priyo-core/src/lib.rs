@@ -1,10 +1,22 @@
-//! A chat engine to embed.
+#![doc = include_str!("../README.md")]
 
+pub mod auth;
+pub mod engine;
 pub mod error;
 pub mod events;
+pub mod files;
 pub mod limits;
 pub mod model;
 pub mod storage;
 mod telemetry;
+#[cfg(feature = "__http")]
+pub mod transport;
 
+pub use auth::{Accounts, Authenticator, Caller};
+pub use engine::{ChatEngine, EngineBuilder};
 pub use error::{Error, ErrorCode, Result};
+pub use events::{Audience, Event, Transport};
+pub use files::{FileStore, NewFile};
+pub use limits::Limits;
+#[cfg(all(feature = "rest", feature = "socketio"))]
+pub use transport::router;

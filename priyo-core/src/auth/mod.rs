@@ -1,0 +1,121 @@
+//! Who is calling: the only place where a token becomes a [`Caller`].
+
+mod accounts;
+mod password;
+mod session;
+mod token;
+
+use std::fmt::Debug;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+
+pub use accounts::Accounts;
+pub use token::Tokens;
+
+pub(crate) use password::Hasher;
+pub(crate) use session::SessionAuthenticator;
+pub(crate) use token::{TokenKeys, hash_token};
+
+use crate::error::{Error, Result};
+use crate::model::{ConnectionId, Role, SessionId, Timestamp, User, UserId};
+
+/// A user who has proved who they are.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Caller {
+    /// Who it is.
+    pub user_id: UserId,
+    /// Their name, as others see it.
+    pub username: Arc<str>,
+    /// What they may do.
+    pub role: Role,
+    /// The login they came by; none with a host program's own login.
+    pub session_id: Option<SessionId>,
+    /// When their token is no longer good; none when it does not end.
+    pub expires_at: Option<Timestamp>,
+    /// The live connection they speak through; none for a single request.
+    pub connection_id: Option<ConnectionId>,
+}
+
+impl Caller {
+    /// A caller known to be `user`: for an [`Authenticator`] that has checked a token of its own.
+    #[must_use]
+    pub fn new(user: &User) -> Self {
+        Self {
+            user_id: user.id,
+            username: user.username.as_str().into(),
+            role: user.role,
+            session_id: None,
+            expires_at: None,
+            connection_id: None,
+        }
+    }
+
+    /// The same caller, speaking through a live connection.
+    #[must_use]
+    pub fn on(mut self, connection: ConnectionId) -> Self {
+        self.connection_id = Some(connection);
+        self
+    }
+
+    /// Whether the caller may see every conversation.
+    #[must_use]
+    pub fn is_admin(&self) -> bool {
+        self.role == Role::Admin
+    }
+
+    /// Refuses a caller who has none of these roles.
+    pub(crate) fn require(&self, required: &'static [Role]) -> Result<()> {
+        if required.contains(&self.role) {
+            return Ok(());
+        }
+        Err(Error::RoleRequired { required, current: Some(self.role) })
+    }
+}
+
+/// Turns a token into a [`Caller`], for REST and sockets alike.
+///
+/// A host program with its own login implements this, and makes its users known by
+/// [`ChatEngine::users`](crate::ChatEngine::users).
+#[async_trait]
+pub trait Authenticator: Debug + Send + Sync + 'static {
+    /// Who sent this token.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::InvalidToken`] when it is nobody's, has expired or was revoked; [`Error::UnknownUser`] when it is
+    /// good but its user is gone.
+    async fn authenticate(&self, token: &str) -> Result<Caller>;
+
+    /// Whether an authenticated caller is still who they were, and what they may do now. Asked before each event of
+    /// a live connection, so it must be cheap. A host that revokes access also calls
+    /// [`ChatEngine::disconnect_user`](crate::ChatEngine::disconnect_user).
+    ///
+    /// # Errors
+    ///
+    /// [`Error::InvalidToken`] when their access has ended.
+    async fn recheck(&self, caller: &Caller) -> Result<Caller> {
+        Ok(caller.clone())
+    }
+}
+
+/// Where users come from.
+#[derive(Debug)]
+pub enum Identity {
+    /// The engine keeps accounts and sessions itself.
+    Accounts(Accounts),
+    /// The host program has its own login.
+    Host(Arc<dyn Authenticator>),
+}
+
+impl From<Accounts> for Identity {
+    fn from(accounts: Accounts) -> Self {
+        Self::Accounts(accounts)
+    }
+}
+
+impl<A: Authenticator> From<Arc<A>> for Identity {
+    fn from(authenticator: Arc<A>) -> Self {
+        Self::Host(authenticator)
+    }
+}

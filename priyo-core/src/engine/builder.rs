@@ -1,0 +1,126 @@
+//! Putting an engine together.
+
+use std::sync::Arc;
+
+use super::announcer::Announcer;
+use super::appender::Appender;
+use super::delivered::DeliveredMarks;
+use super::presence::Presence;
+use super::turns::Turns;
+use super::typing::Typing;
+use super::{AccountKeeper, ChatEngine, Inner};
+use crate::auth::{Accounts, Authenticator, Hasher, Identity, SessionAuthenticator, TokenKeys};
+use crate::error::Result;
+use crate::events::Transport;
+use crate::files::FileStore;
+use crate::limits::Limits;
+use crate::model::Clock;
+use crate::storage::Storage;
+use crate::telemetry;
+
+/// Puts a [`ChatEngine`] together. Made by [`ChatEngine::builder`].
+#[derive(Debug)]
+#[must_use = "a builder does nothing until `build` is called"]
+pub struct EngineBuilder {
+    storage: Arc<dyn Storage>,
+    identity: Identity,
+    files: Option<FileStore>,
+    transports: Vec<Arc<dyn Transport>>,
+    limits: Limits,
+    clock: Clock,
+    public_path: String,
+}
+
+impl EngineBuilder {
+    pub(super) fn new(storage: Arc<dyn Storage>, identity: Identity) -> Self {
+        Self {
+            storage,
+            identity,
+            files: None,
+            transports: Vec::new(),
+            limits: Limits::default(),
+            clock: Clock::system(),
+            public_path: String::new(),
+        }
+    }
+
+    /// Adds a transport. Transports hear of each event in the order they were added.
+    pub fn transport(mut self, transport: Arc<dyn Transport>) -> Self {
+        self.transports.push(transport);
+        self
+    }
+
+    /// Where uploads are kept. Without it there are none.
+    pub fn files(mut self, files: FileStore) -> Self {
+        self.files = Some(files);
+        self
+    }
+
+    /// Other bounds on clients than [`Limits::default`].
+    pub fn limits(mut self, limits: Limits) -> Self {
+        self.limits = limits;
+        self
+    }
+
+    /// Another clock than the computer's.
+    pub fn clock(mut self, clock: Clock) -> Self {
+        self.clock = clock;
+        self
+    }
+
+    /// The path that a host program nests the routes under, such as `/chat`, so that the addresses which the engine
+    /// gives out work from outside.
+    pub fn public_path(mut self, path: &str) -> Self {
+        path.trim_end_matches('/').clone_into(&mut self.public_path);
+        self
+    }
+
+    /// Migrates the storage and starts the engine, in the tokio runtime that this is called in.
+    ///
+    /// # Errors
+    ///
+    /// - [`Error::Unavailable`](crate::Error::Unavailable) when the storage is away.
+    /// - [`Error::Internal`](crate::Error::Internal) when it cannot be migrated.
+    pub async fn build(self) -> Result<ChatEngine> {
+        telemetry::describe();
+        let Self { storage, identity, files, transports, limits, clock, public_path } = self;
+        storage.migrate().await?;
+        let (authenticator, accounts): (Arc<dyn Authenticator>, _) = match identity {
+            Identity::Host(authenticator) => (authenticator, None),
+            Identity::Accounts(settings) => {
+                let keeper = AccountKeeper::new(settings, storage.clone(), clock.clone(), &limits);
+                (keeper.sessions.clone(), Some(keeper))
+            }
+        };
+        let announcer = Arc::new(Announcer::new(transports));
+        let delivered = DeliveredMarks::start(storage.clone());
+        let appender = Appender::start(storage.clone(), announcer.clone(), delivered.clone(), &limits);
+        let presence =
+            Presence::new(storage.clone(), announcer.clone(), clock.clone(), limits.sockets_per_user);
+        let typing = Typing::start(announcer.clone(), limits.typing_ttl);
+        let inner = Inner {
+            storage,
+            files,
+            limits,
+            clock,
+            authenticator,
+            accounts,
+            announcer,
+            appender,
+            delivered,
+            presence,
+            typing,
+            turns: Turns::default(),
+            public_path,
+        };
+        Ok(ChatEngine { inner: Arc::new(inner) })
+    }
+}
+
+impl AccountKeeper {
+    fn new(settings: Accounts, storage: Arc<dyn Storage>, clock: Clock, limits: &Limits) -> Self {
+        let keys = Arc::new(TokenKeys::new(&settings));
+        let sessions = Arc::new(SessionAuthenticator::new(storage, keys.clone(), clock));
+        Self { settings, keys, hasher: Hasher::new(limits), sessions }
+    }
+}

@@ -1,0 +1,267 @@
+//! Conversations: who may make, see, change and end them.
+
+use std::sync::Arc;
+
+use super::{ChatEngine, NO_CONVERSATION};
+use crate::auth::Caller;
+use crate::error::{Error, Result};
+use crate::events::{Audience, Event, Revocation};
+use crate::model::{
+    Conversation, ConversationCursor, ConversationId, ConversationKind, ConversationStatus,
+    ConversationSummary, NewConversation, Page, Role, UserId,
+};
+use crate::storage::{Addition, ConversationRow, Created, Standing, StatusChange};
+
+/// Which conversations to list.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct ListConversations {
+    /// How many at most; the default of [`Limits`](crate::Limits) when not given.
+    pub limit: Option<u32>,
+    /// Where the last list ended.
+    pub after: Option<ConversationCursor>,
+    /// For an administrator: only those that they take part in.
+    pub own: bool,
+}
+
+/// Who may close and reopen.
+const CLOSERS: &[Role] = &[Role::Admin, Role::Agent];
+
+const UNKNOWN_PARTICIPANTS: &str = "One or more participants not found";
+
+impl ChatEngine {
+    /// Begins a conversation between the caller and others.
+    ///
+    /// # Errors
+    ///
+    /// - [`Error::Refused`] when a direct one is not between two, or a participant does not exist.
+    /// - [`Error::Validation`] when there are too many participants.
+    /// - [`Error::DirectExists`] when the two have an open direct conversation.
+    pub async fn create_conversation(&self, caller: &Caller, new: NewConversation) -> Result<Conversation> {
+        let mut participants = vec![caller.user_id];
+        for id in new.participant_ids {
+            if !participants.contains(&id) {
+                participants.push(id);
+            }
+        }
+        if new.kind == ConversationKind::Direct && participants.len() != 2 {
+            return Err(Error::Refused("Direct conversations must have exactly 2 participants"));
+        }
+        self.check_participants("participantIds", participants.len())?;
+        let (id, created_by, at) = (ConversationId::new(), caller.user_id, self.now());
+        let row = ConversationRow { id, kind: new.kind, name: new.name, created_by, participants, at };
+        self.to_the_end(async move |engine: Self| {
+            match engine.inner.storage.create_conversation(&row).await? {
+                Created::Created(conversation) => {
+                    engine.tell(
+                        conversation.participant_ids(),
+                        &Event::ConversationNew(Arc::new(conversation.clone())),
+                    );
+                    Ok(conversation)
+                }
+                Created::DirectExists(id) => Err(Error::DirectExists(id)),
+                Created::UnknownParticipant => Err(Error::Refused(UNKNOWN_PARTICIPANTS)),
+            }
+        })
+        .await
+    }
+
+    /// A part of the caller's conversations, or for an administrator of all, newest activity first.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Validation`] when `limit` is 0 or more than `limits.page_rows`.
+    pub async fn conversations(
+        &self,
+        caller: &Caller,
+        list: ListConversations,
+    ) -> Result<Page<ConversationSummary>> {
+        let limits = self.limits();
+        let limit = limits.rows(list.limit, limits.default_list_rows)?;
+        let everything = caller.is_admin() && !list.own;
+        if everything {
+            self.audit(caller, "conversations_listed_by_admin", None).await?;
+        }
+        let of = (!everything).then_some(caller.user_id);
+        Ok(self.inner.storage.conversations(of, caller.user_id, list.after, limit).await?)
+    }
+
+    /// One conversation.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::NotFound`] when there is none, or none that the caller may see.
+    pub async fn conversation(&self, caller: &Caller, id: ConversationId) -> Result<Conversation> {
+        self.visible_audited(caller, id).await?;
+        self.inner.storage.conversation(id).await?.ok_or(Error::NotFound(NO_CONVERSATION))
+    }
+
+    /// Closes a conversation: its history stays readable, and it takes no more messages. Closing it again is fine.
+    ///
+    /// # Errors
+    ///
+    /// - [`Error::RoleRequired`] for a customer.
+    /// - [`Error::NotFound`] when there is none, or none that the caller may see.
+    pub async fn close_conversation(&self, caller: &Caller, id: ConversationId) -> Result<Conversation> {
+        caller.require(CLOSERS)?;
+        self.visible(caller, id).await?;
+        self.set_status(id, ConversationStatus::Closed).await
+    }
+
+    /// Opens a closed conversation again. One that is open stays so.
+    ///
+    /// # Errors
+    ///
+    /// - [`Error::RoleRequired`] for a customer.
+    /// - [`Error::NotFound`] when there is none, or none that the caller may see.
+    /// - [`Error::DirectExists`] when the two have another open direct conversation.
+    pub async fn reopen_conversation(&self, caller: &Caller, id: ConversationId) -> Result<Conversation> {
+        caller.require(CLOSERS)?;
+        self.visible(caller, id).await?;
+        self.set_status(id, ConversationStatus::Open).await
+    }
+
+    /// Takes the caller out of a group. From then on they can read nothing of it.
+    ///
+    /// # Errors
+    ///
+    /// - [`Error::NotFound`] when there is none, or the caller is not in it.
+    /// - [`Error::Refused`] for a direct conversation.
+    pub async fn leave_conversation(&self, caller: &Caller, id: ConversationId) -> Result<()> {
+        let standing = self.visible(caller, id).await?;
+        if !standing.is_participant {
+            return Err(Error::NotFound(NO_CONVERSATION));
+        }
+        if standing.kind == ConversationKind::Direct {
+            return Err(Error::Refused("Direct conversations cannot be left"));
+        }
+        let user = caller.user_id;
+        self.to_the_end(async move |engine: Self| {
+            engine.take_out(id, user).await?.map(drop).ok_or(Error::NotFound(NO_CONVERSATION))
+        })
+        .await
+    }
+
+    /// Brings users into a group. Those who are in it already stay as they are.
+    ///
+    /// # Errors
+    ///
+    /// - [`Error::NotFound`] when there is no such conversation, or none that the caller may see.
+    /// - [`Error::Forbidden`] when the caller is neither its creator, nor an agent in it, nor an administrator.
+    /// - [`Error::Refused`] for a direct conversation, or when a user does not exist.
+    /// - [`Error::Validation`] when there would be too many participants.
+    pub async fn add_participants(
+        &self,
+        caller: &Caller,
+        id: ConversationId,
+        users: Vec<UserId>,
+    ) -> Result<Conversation> {
+        self.may_arrange(caller, id).await?;
+        let max = self.limits().participants;
+        self.to_the_end(async move |engine: Self| {
+            let _turn = engine.inner.turns.of(id).await;
+            match engine.inner.storage.add_participants(id, &users, max, engine.now()).await? {
+                Addition::Added { conversation, added } => {
+                    engine.tell_added(&conversation, added);
+                    Ok(conversation)
+                }
+                Addition::NotFound => Err(Error::NotFound(NO_CONVERSATION)),
+                Addition::UnknownUser => Err(Error::Refused(UNKNOWN_PARTICIPANTS)),
+                Addition::TooMany => Err(too_many("userIds", max)),
+            }
+        })
+        .await
+    }
+
+    /// Takes a user out of a group.
+    ///
+    /// # Errors
+    ///
+    /// - [`Error::NotFound`] when there is no such conversation, none that the caller may see, or the user is not
+    ///   in it.
+    /// - [`Error::Forbidden`] when the caller is neither its creator, nor an agent in it, nor an administrator.
+    /// - [`Error::Refused`] for a direct conversation.
+    pub async fn remove_participant(
+        &self,
+        caller: &Caller,
+        id: ConversationId,
+        user: UserId,
+    ) -> Result<Conversation> {
+        self.may_arrange(caller, id).await?;
+        self.to_the_end(async move |engine: Self| {
+            engine.take_out(id, user).await?.ok_or(Error::NotFound("Participant not found"))
+        })
+        .await
+    }
+
+    /// Refuses a caller who may not bring in and take out others.
+    async fn may_arrange(&self, caller: &Caller, id: ConversationId) -> Result<()> {
+        let Standing { is_participant, created_by, kind, .. } = self.visible(caller, id).await?;
+        if kind == ConversationKind::Direct {
+            return Err(Error::Refused("Participants of a direct conversation cannot be changed"));
+        }
+        let inside = is_participant && (created_by == caller.user_id || caller.role == Role::Agent);
+        if inside || caller.is_admin() { Ok(()) } else { Err(Error::Forbidden) }
+    }
+
+    async fn set_status(&self, id: ConversationId, status: ConversationStatus) -> Result<Conversation> {
+        self.to_the_end(async move |engine: Self| {
+            let _turn = engine.inner.turns.of(id).await;
+            match engine.inner.storage.set_status(id, status, engine.now()).await? {
+                StatusChange::Changed(conversation) => {
+                    let told = Arc::new(conversation.clone());
+                    engine.tell(
+                        conversation.participant_ids(),
+                        &match status {
+                            ConversationStatus::Closed => Event::ConversationClosed(told),
+                            ConversationStatus::Open => Event::ConversationUpdated(told),
+                        },
+                    );
+                    Ok(conversation)
+                }
+                StatusChange::Unchanged(conversation) => Ok(conversation),
+                StatusChange::NotFound => Err(Error::NotFound(NO_CONVERSATION)),
+                StatusChange::DirectExists(id) => Err(Error::DirectExists(id)),
+            }
+        })
+        .await
+    }
+
+    /// Takes a user out, ends what rests on their being in, and tells all. `None` when they were not in.
+    async fn take_out(&self, id: ConversationId, user: UserId) -> Result<Option<Conversation>> {
+        let _turn = self.inner.turns.of(id).await;
+        let Some(conversation) = self.inner.storage.remove_participant(id, user, self.now()).await? else {
+            return Ok(None);
+        };
+        self.inner.announcer.revoke(&Revocation::Membership { user_id: user, conversation_id: id });
+        self.inner.typing.stop_all(user, Some(id));
+        self.tell(
+            conversation.participant_ids(),
+            &Event::ConversationUpdated(Arc::new(conversation.clone())),
+        );
+        self.tell(vec![user], &Event::ConversationGone(id));
+        Ok(Some(conversation))
+    }
+
+    fn tell_added(&self, conversation: &Conversation, added: Vec<UserId>) {
+        if added.is_empty() {
+            return;
+        }
+        let told = Arc::new(conversation.clone());
+        let others = conversation.participant_ids().into_iter().filter(|id| !added.contains(id)).collect();
+        self.tell(others, &Event::ConversationUpdated(told.clone()));
+        self.tell(added, &Event::ConversationNew(told));
+    }
+
+    fn tell(&self, users: Vec<UserId>, event: &Event) {
+        self.inner.announcer.announce(&Audience::Users(users), event);
+    }
+
+    fn check_participants(&self, field: &str, count: usize) -> Result<()> {
+        let max = self.limits().participants;
+        if count > max { Err(too_many(field, max)) } else { Ok(()) }
+    }
+}
+
+fn too_many(field: &str, max: usize) -> Error {
+    Error::field(field, &format!("must not make more than {max} participants"))
+}

@@ -1,0 +1,297 @@
+//! Messages: say, read back, mark as read, count.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use tracing::instrument;
+
+use super::appender::{Appending, Outcome};
+use super::{ChatEngine, NO_CONVERSATION};
+use crate::auth::Caller;
+use crate::error::{Error, Result};
+use crate::events::{Audience, Event};
+use crate::model::{
+    ConversationId, MarkRead, Message, MessageId, MessageKind, MessagePage, MessageRange, MessageWithReads,
+    NewMessage, UserId,
+};
+use crate::storage::{NewMessageRow, ReadMark, ReadOutcome, Standing};
+
+/// A message that was accepted.
+#[derive(Debug, Clone)]
+pub struct Sent {
+    /// The message as stored; for a repeat, the first one.
+    pub message: Arc<Message>,
+    /// Whether the sender had sent it before.
+    pub duplicate: bool,
+}
+
+/// A message that has its place in line.
+#[derive(Debug)]
+#[must_use = "whether the message was accepted is known when `sent` is"]
+pub struct Submitted {
+    appending: Appending,
+    is_admin: bool,
+}
+
+impl Submitted {
+    /// Waits until the message is stored and announced. It is so too when nobody waits.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`ChatEngine::send_message`] that are known when the message is stored.
+    pub async fn sent(self) -> Result<Sent> {
+        match self.appending.outcome().await? {
+            Outcome::Sent(sent) => Ok(sent),
+            Outcome::ClientIdReused => Err(Error::ClientIdReused),
+            Outcome::Closed => Err(Error::ConversationClosed),
+            Outcome::FileGone => Err(Error::NotFound("File not found")),
+            Outcome::NotParticipant if self.is_admin => Err(Error::Forbidden),
+            Outcome::NoConversation | Outcome::NotParticipant => Err(Error::NotFound(NO_CONVERSATION)),
+        }
+    }
+}
+
+/// What someone who begins to listen has missed.
+#[derive(Debug, Clone)]
+pub struct Backlog {
+    /// What comes after the `seq` that the client named, oldest first; empty when it named none.
+    pub messages: Vec<MessageWithReads>,
+    /// The newest `seq` there was when this was read.
+    pub last_seq: u64,
+    /// Whether more was missed: ask again, with the last `seq` of this.
+    pub has_more: bool,
+    /// Whether the caller takes part. An administrator who does not listens unannounced: nothing counts as delivered
+    /// to them.
+    pub is_participant: bool,
+}
+
+/// More receipts at once than this are announced as one event.
+const RECEIPTS_APART: usize = 20;
+
+impl ChatEngine {
+    /// Says something: stores it, then tells everyone who listens.
+    ///
+    /// When this has returned `Ok`, the message survives a crash and a power loss. A repeat with the same
+    /// `client_message_id` gives the first message back and changes nothing.
+    ///
+    /// # Errors
+    ///
+    /// - [`Error::Validation`] when the text is blank or too long.
+    /// - [`Error::NotFound`] when there is no such conversation or file, or none that the caller may know of.
+    /// - [`Error::Forbidden`] for an administrator who is not in the conversation.
+    /// - [`Error::ConversationClosed`] when it takes no more messages.
+    /// - [`Error::ClientIdReused`] when the caller's id for the message stands for another one.
+    /// - [`Error::Overloaded`] when too many messages wait.
+    /// - [`Error::Unavailable`] when the storage is away; the message may have been stored, so send it again with
+    ///   the same id.
+    pub async fn send_message(&self, caller: &Caller, new: NewMessage) -> Result<Sent> {
+        self.submit_message(caller, new).await?.sent().await
+    }
+
+    /// The first half of [`send_message`](Self::send_message): checks the message and gives it its place in line.
+    ///
+    /// Messages that are submitted one after the other get rising numbers, so that a connection can submit the next
+    /// one while the last is being stored.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`send_message`](Self::send_message) that are known before the message is stored.
+    #[instrument(skip_all, fields(user.id = %caller.user_id, conversation.id = %new.conversation_id))]
+    pub async fn submit_message(&self, caller: &Caller, new: NewMessage) -> Result<Submitted> {
+        self.check_content(&new)?;
+        let attachment = match &new.file {
+            // Whether the conversation may be known of is decided before whether the file may.
+            Some(file) => {
+                self.joined(caller, new.conversation_id).await?;
+                Some(self.attachable(caller, file).await?)
+            }
+            None => None,
+        };
+        let appending = self.inner.appender.append(NewMessageRow {
+            id: MessageId::new(),
+            conversation_id: new.conversation_id,
+            sender: caller.user_id,
+            client_message_id: new.client_message_id,
+            content: new.content,
+            kind: new.kind,
+            attachment,
+            at: self.now(),
+        })?;
+        Ok(Submitted { appending, is_admin: caller.is_admin() })
+    }
+
+    /// A part of a conversation's messages, oldest first.
+    ///
+    /// # Errors
+    ///
+    /// - [`Error::NotFound`] when there is none, or none that the caller may see.
+    /// - [`Error::Validation`] when `limit` is 0 or more than `limits.page_rows`.
+    pub async fn messages(
+        &self,
+        caller: &Caller,
+        id: ConversationId,
+        range: MessageRange,
+        limit: Option<u32>,
+    ) -> Result<MessagePage> {
+        let limits = self.limits();
+        let limit = limits.rows(limit, limits.default_page_rows)?;
+        let standing = self.visible_audited(caller, id).await?;
+        let max_bytes = match range {
+            // The next page begins where this one would end if it were whole: what was cut off would be on none.
+            MessageRange::Page(_) => usize::MAX,
+            MessageRange::Before(_) | MessageRange::After(_) => limits.page_bytes,
+        };
+        let page = self.inner.storage.messages(id, range, limit, max_bytes).await?.cut_to(range, max_bytes);
+        self.note_delivered(caller, id, &standing, &page.items).await?;
+        Ok(page)
+    }
+
+    /// What a connection that begins to listen to a conversation has missed since `after`.
+    ///
+    /// Take the connection into the conversation's audience before this is called, and let it hear nothing until
+    /// it has the answer: then neither a message nor the end of a membership can slip through between the two.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::NotFound`] when there is none, or none that the caller may see.
+    pub async fn backlog(&self, caller: &Caller, id: ConversationId, after: Option<u64>) -> Result<Backlog> {
+        let standing = self.visible_audited(caller, id).await?;
+        let is_participant = standing.is_participant;
+        let Some(after) = after else {
+            let last_seq = standing.last_seq;
+            return Ok(Backlog { messages: Vec::new(), last_seq, has_more: false, is_participant });
+        };
+        let limits = self.limits();
+        let range = MessageRange::After(after);
+        let page = self.inner.storage.messages(id, range, limits.page_rows, limits.page_bytes).await?;
+        let page = page.cut_to(range, limits.page_bytes);
+        self.note_delivered(caller, id, &standing, &page.items).await?;
+        let (messages, last_seq, has_more) = (page.items, page.last_seq, page.has_more);
+        Ok(Backlog { messages, last_seq, has_more, is_participant })
+    }
+
+    /// Marks messages as read by the caller: all of them, or none. Marking them again is fine.
+    ///
+    /// # Errors
+    ///
+    /// - [`Error::NotFound`] when the caller names a conversation that they may not know of.
+    /// - [`Error::Forbidden`] for an administrator who is not in the conversation.
+    /// - [`Error::Refused`] when one of the messages does not exist or may not be known of.
+    pub async fn mark_read(&self, caller: &Caller, read: MarkRead) -> Result<()> {
+        if let Some(conversation) = read.conversation_id {
+            self.joined(caller, conversation).await?;
+        }
+        let caller = caller.clone();
+        self.to_the_end(async move |engine: Self| {
+            let at = engine.now();
+            let MarkRead { message_ids, conversation_id } = read;
+            match engine.inner.storage.mark_read(caller.user_id, &message_ids, conversation_id, at).await? {
+                ReadOutcome::Marked(marks) => {
+                    engine.announce_read(&caller, marks, at);
+                    Ok(())
+                }
+                ReadOutcome::NotParticipant if caller.is_admin() => Err(Error::Forbidden),
+                ReadOutcome::Unknown | ReadOutcome::NotParticipant => {
+                    Err(Error::Refused("Some messages not found or access denied"))
+                }
+            }
+        })
+        .await
+    }
+
+    /// For each conversation with any: how many messages the caller has not read.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Unavailable`] when the storage is away.
+    pub async fn unread_counts(&self, caller: &Caller) -> Result<Vec<(ConversationId, u64)>> {
+        Ok(self.inner.storage.unread_counts(caller.user_id).await?)
+    }
+
+    fn check_content(&self, new: &NewMessage) -> Result<()> {
+        let limits = self.limits();
+        let content = &new.content;
+        if new.kind == MessageKind::Text && content.trim().is_empty() {
+            return Err(Error::field("content", "is not allowed to be empty"));
+        }
+        if content.len() > limits.message_bytes || content.chars().count() > limits.message_chars {
+            let (chars, bytes) = (limits.message_chars, limits.message_bytes);
+            return Err(Error::field(
+                "content",
+                &format!("must be at most {chars} characters and {bytes} bytes long"),
+            ));
+        }
+        // A parser has refused it already, but a host program may come without one.
+        if content.contains('\0') {
+            return Err(Error::field("content", "must not contain a NUL character"));
+        }
+        Ok(())
+    }
+
+    /// Messages have come to a participant by being read back: those that had not before are delivered now, and
+    /// those of their senders who are still there are told.
+    async fn note_delivered(
+        &self,
+        to: &Caller,
+        id: ConversationId,
+        standing: &Standing,
+        items: &[MessageWithReads],
+    ) -> Result<()> {
+        let (Some(first), Some(last)) = (items.first(), items.last()) else { return Ok(()) };
+        if !standing.is_participant {
+            return Ok(());
+        }
+        let mark = self.inner.delivered.mark(id, to.user_id, standing.delivered_seq);
+        if last.message.seq <= mark {
+            return Ok(());
+        }
+        let now = self.inner.storage.conversation(id).await?.ok_or(Error::NotFound(NO_CONVERSATION))?;
+        self.inner.delivered.note(id, &[to.user_id], first.message.seq..=last.message.seq);
+        let mut by_sender: BTreeMap<UserId, Vec<(u64, MessageId)>> = BTreeMap::new();
+        for MessageWithReads { message, .. } in items {
+            if message.seq > mark && message.sender.id != to.user_id && now.has(message.sender.id) {
+                by_sender.entry(message.sender.id).or_default().push((message.seq, message.id));
+            }
+        }
+        for (sender, receipts) in by_sender {
+            in_events(&receipts, |seq, message_id, message_ids| {
+                let delivered_to = vec![to.user_id];
+                let event = Event::MessageDelivered {
+                    conversation_id: id,
+                    message_id,
+                    seq,
+                    message_ids,
+                    delivered_to,
+                };
+                self.inner.announcer.announce(&Audience::Users(vec![sender]), &event);
+            });
+        }
+        Ok(())
+    }
+
+    fn announce_read(&self, reader: &Caller, marks: Vec<ReadMark>, read_at: crate::model::Timestamp) {
+        let mut by_conversation: BTreeMap<ConversationId, Vec<(u64, MessageId)>> = BTreeMap::new();
+        for mark in marks {
+            by_conversation.entry(mark.conversation_id).or_default().push((mark.seq, mark.message_id));
+        }
+        for (conversation_id, receipts) in by_conversation {
+            let audience = Audience::Conversation { id: conversation_id, except: reader.connection_id };
+            in_events(&receipts, |seq, message_id, message_ids| {
+                let reader = reader.user_id;
+                let event =
+                    Event::MessageRead { conversation_id, message_id, seq, message_ids, reader, read_at };
+                self.inner.announcer.announce(&audience, &event);
+            });
+        }
+    }
+}
+
+/// Announces receipts, oldest first: each by itself, or all at once when they are many.
+fn in_events(receipts: &[(u64, MessageId)], mut announce: impl FnMut(u64, MessageId, Vec<MessageId>)) {
+    match receipts.last() {
+        Some((seq, newest)) if receipts.len() > RECEIPTS_APART => {
+            announce(*seq, *newest, receipts.iter().map(|(_, id)| *id).collect());
+        }
+        _ => receipts.iter().for_each(|(seq, id)| announce(*seq, *id, Vec::new())),
+    }
+}

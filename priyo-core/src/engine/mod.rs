@@ -1,0 +1,246 @@
+//! The engine: every rule of the chat, one file a noun, each an `impl ChatEngine`.
+
+mod accounts;
+mod announcer;
+mod appender;
+mod builder;
+mod conversations;
+mod delivered;
+mod messages;
+mod presence;
+mod turns;
+mod typing;
+mod uploads;
+mod users;
+
+use std::fmt;
+use std::sync::{Arc, Weak};
+use std::time::Duration;
+
+use tracing::Instrument;
+
+pub use accounts::SignedIn;
+pub use builder::EngineBuilder;
+pub use conversations::ListConversations;
+pub use messages::{Backlog, Sent, Submitted};
+pub use uploads::Download;
+pub use users::Users;
+
+use announcer::Announcer;
+use appender::Appender;
+use delivered::DeliveredMarks;
+use presence::Presence;
+use turns::Turns;
+use typing::Typing;
+
+use crate::auth::{Accounts, Authenticator, Caller, Hasher, Identity, SessionAuthenticator, TokenKeys};
+use crate::error::{Error, Result};
+use crate::events::Revocation;
+use crate::files::FileStore;
+use crate::limits::Limits;
+use crate::model::{Clock, ConversationId, Timestamp, UserId};
+use crate::storage::{AuditEntry, Standing, Storage};
+
+/// A chat. Cheap to clone; all clones are the same chat.
+///
+/// Each use case is one method that takes the caller first. It checks, stores, tells everyone who should know, and
+/// then answers. What it has begun it finishes, also when its future is dropped.
+#[derive(Clone)]
+pub struct ChatEngine {
+    inner: Arc<Inner>,
+}
+
+/// A [`ChatEngine`] that does not keep the engine alive.
+#[derive(Clone)]
+pub struct WeakEngine(Weak<Inner>);
+
+struct Inner {
+    storage: Arc<dyn Storage>,
+    files: Option<FileStore>,
+    limits: Limits,
+    clock: Clock,
+    authenticator: Arc<dyn Authenticator>,
+    accounts: Option<AccountKeeper>,
+    announcer: Arc<Announcer>,
+    appender: Appender,
+    delivered: Arc<DeliveredMarks>,
+    presence: Arc<Presence>,
+    typing: Arc<Typing>,
+    turns: Turns,
+    public_path: String,
+}
+
+/// What the engine needs to keep accounts of its own.
+struct AccountKeeper {
+    settings: Accounts,
+    keys: Arc<TokenKeys>,
+    hasher: Hasher,
+    sessions: Arc<SessionAuthenticator>,
+}
+
+impl ChatEngine {
+    /// Starts putting an engine together: where it stores, and where its users come from.
+    pub fn builder(storage: impl Storage, identity: impl Into<Identity>) -> EngineBuilder {
+        EngineBuilder::new(Arc::new(storage), identity.into())
+    }
+
+    /// The bounds on clients.
+    #[must_use]
+    pub fn limits(&self) -> &Limits {
+        &self.inner.limits
+    }
+
+    /// The engine's clock.
+    #[must_use]
+    pub fn now(&self) -> Timestamp {
+        self.inner.clock.now()
+    }
+
+    /// The path under which the engine is mounted, without a slash at its end; empty at the root.
+    #[must_use]
+    pub fn public_path(&self) -> &str {
+        &self.inner.public_path
+    }
+
+    /// Whether the engine keeps accounts of its own, so that one can register and log in.
+    #[must_use]
+    pub fn has_accounts(&self) -> bool {
+        self.inner.accounts.is_some()
+    }
+
+    /// Who sent this token.
+    ///
+    /// # Errors
+    ///
+    /// - [`Error::InvalidToken`] when the token is nobody's, has expired or was revoked.
+    /// - [`Error::UnknownUser`] when it is good but its user is gone.
+    /// - [`Error::Unavailable`] when the storage is away.
+    pub async fn authenticate(&self, token: &str) -> Result<Caller> {
+        self.inner.authenticator.authenticate(token).await
+    }
+
+    /// Whether a caller is still who they were, and what they may do now.
+    ///
+    /// # Errors
+    ///
+    /// - [`Error::InvalidToken`] when their access has ended.
+    /// - [`Error::Unavailable`] when the storage is away.
+    pub async fn recheck(&self, caller: &Caller) -> Result<Caller> {
+        self.inner.authenticator.recheck(caller).await
+    }
+
+    /// Whether the database answers within two seconds.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Unavailable`] when it does not.
+    pub async fn ready(&self) -> Result<()> {
+        match tokio::time::timeout(Duration::from_secs(2), self.inner.storage.ping()).await {
+            Ok(answer) => Ok(answer?),
+            Err(late) => Err(Error::Unavailable(late.into())),
+        }
+    }
+
+    /// Ends all connections of a user, whose access has ended in some way that the engine does not know of.
+    pub fn disconnect_user(&self, user: UserId) {
+        self.inner.announcer.revoke(&Revocation::User(user));
+    }
+
+    /// Ends all live connections, telling their clients to come back, and takes no new ones. Requests are still
+    /// answered: for a server that lets those finish before it calls [`close`](Self::close).
+    pub async fn close_connections(&self) {
+        self.inner.announcer.close().await;
+    }
+
+    /// Ends all live connections, finishes what was begun, and lets go of the database.
+    ///
+    /// Every accepted message is stored already; what is written here is who was last seen when. Bound it in time:
+    /// a storage that is away is waited for.
+    pub async fn close(&self) {
+        self.close_connections().await;
+        self.inner.presence.close().await;
+        self.inner.appender.close().await;
+        self.inner.delivered.flush().await;
+        self.inner.storage.close().await;
+    }
+
+    /// A handle that does not keep the engine alive.
+    #[must_use]
+    pub fn downgrade(&self) -> WeakEngine {
+        WeakEngine(Arc::downgrade(&self.inner))
+    }
+
+    /// Runs a use case to its end, also when the caller stops waiting: between a commit and its announcement, or
+    /// the end of an access that it revokes, there must be no gap.
+    async fn to_the_end<T, F>(&self, work: impl FnOnce(Self) -> F) -> Result<T>
+    where
+        T: Send + 'static,
+        F: Future<Output = Result<T>> + Send + 'static,
+    {
+        let work = work(self.clone()).instrument(tracing::Span::current());
+        tokio::spawn(work).await.map_err(Error::internal)?
+    }
+
+    /// How the caller stands to a conversation that they may see.
+    async fn visible(&self, caller: &Caller, id: ConversationId) -> Result<Standing> {
+        let standing = self.inner.storage.standing(id, caller.user_id).await?;
+        let standing = standing.ok_or(Error::NotFound(NO_CONVERSATION))?;
+        if standing.is_participant || caller.is_admin() {
+            Ok(standing)
+        } else {
+            Err(Error::NotFound(NO_CONVERSATION))
+        }
+    }
+
+    /// Refuses a caller who may not see a conversation.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::NotFound`] when there is none, or none that the caller may see.
+    pub async fn check_visible(&self, caller: &Caller, id: ConversationId) -> Result<()> {
+        self.visible(caller, id).await.map(drop)
+    }
+
+    /// How the caller stands to a conversation that they take part in.
+    async fn joined(&self, caller: &Caller, id: ConversationId) -> Result<Standing> {
+        let standing = self.visible(caller, id).await?;
+        if standing.is_participant { Ok(standing) } else { Err(Error::Forbidden) }
+    }
+
+    /// Like [`visible`](Self::visible), and notes in the audit log when an administrator looks in from outside.
+    async fn visible_audited(&self, caller: &Caller, id: ConversationId) -> Result<Standing> {
+        let standing = self.visible(caller, id).await?;
+        if !standing.is_participant {
+            self.audit(caller, "conversation_read_by_admin", Some(id.to_string())).await?;
+        }
+        Ok(standing)
+    }
+
+    async fn audit(&self, caller: &Caller, action: &'static str, subject: Option<String>) -> Result<()> {
+        let entry = AuditEntry { at: self.now(), actor: Some(caller.user_id), action, subject };
+        Ok(self.inner.storage.audit(&entry).await?)
+    }
+}
+
+/// What is said of a conversation that is not there, or that the caller may not know of.
+const NO_CONVERSATION: &str = "Conversation not found";
+
+impl WeakEngine {
+    /// The engine, while it lives.
+    #[must_use]
+    pub fn upgrade(&self) -> Option<ChatEngine> {
+        self.0.upgrade().map(|inner| ChatEngine { inner })
+    }
+}
+
+impl fmt::Debug for ChatEngine {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ChatEngine").field("storage", &self.inner.storage).finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for WeakEngine {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("WeakEngine")
+    }
+}

@@ -1,0 +1,26 @@
+//! The doors: each parses, calls one engine method, and formats. Nothing else.
+
+mod connection;
+#[cfg(feature = "openapi")]
+pub mod describe;
+pub mod http;
+mod json;
+mod linger;
+#[cfg(feature = "rest")]
+pub mod rest;
+#[cfg(feature = "socketio")]
+pub mod socketio;
+#[cfg_attr(
+    not(all(feature = "rest", feature = "socketio")),
+    allow(dead_code, unused_imports, reason = "each door shows a part of the shapes")
+)]
+mod wire;
+
+pub use connection::Connection;
+
+/// Every path of the chat: the REST routes and `/socket.io/`, to be merged with a host's own router or nested under
+/// a path. Nested, say so by [`EngineBuilder::public_path`](crate::EngineBuilder::public_path).
+#[cfg(all(feature = "rest", feature = "socketio"))]
+pub fn router(engine: &crate::ChatEngine, sockets: &socketio::SocketIoTransport) -> axum::Router {
+    rest::router(engine.clone()).merge(socketio::router(engine, sockets))
+}

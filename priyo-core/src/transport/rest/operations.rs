@@ -1,0 +1,155 @@
+//! The table of REST operations: the router, the list at `/` and the OpenAPI description are all made from it.
+
+use axum::routing::{MethodFilter, MethodRouter, on};
+
+use super::{accounts, conversations, downloads, messages, status, uploads};
+use crate::engine::ChatEngine;
+
+/// One method of one path. A new one is asked for by the compiler wherever it must be known.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Operation {
+    Register,
+    Login,
+    Refresh,
+    Logout,
+    Me,
+    ListConversations,
+    CreateConversation,
+    GetConversation,
+    CloseConversation,
+    ReopenConversation,
+    LeaveConversation,
+    AddParticipants,
+    RemoveParticipant,
+    SendMessage,
+    ListMessages,
+    MarkRead,
+    CountUnread,
+    UploadFile,
+    DownloadUpload,
+    DownloadFile,
+    Health,
+    ApiHealth,
+    Ready,
+}
+
+/// What an engine must have for an operation to be there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Needs {
+    Nothing,
+    Accounts,
+    Files,
+}
+
+impl Operation {
+    /// All of them, in the order to show them.
+    const ALL: [Self; 23] = [
+        Self::Register,
+        Self::Login,
+        Self::Refresh,
+        Self::Logout,
+        Self::Me,
+        Self::ListConversations,
+        Self::CreateConversation,
+        Self::GetConversation,
+        Self::CloseConversation,
+        Self::ReopenConversation,
+        Self::LeaveConversation,
+        Self::AddParticipants,
+        Self::RemoveParticipant,
+        Self::SendMessage,
+        Self::ListMessages,
+        Self::MarkRead,
+        Self::CountUnread,
+        Self::UploadFile,
+        Self::DownloadUpload,
+        Self::DownloadFile,
+        Self::Health,
+        Self::ApiHealth,
+        Self::Ready,
+    ];
+
+    /// Those that an engine offers.
+    pub(crate) fn offered(engine: &ChatEngine) -> impl Iterator<Item = Self> + '_ {
+        Self::ALL.into_iter().filter(|operation| match operation.entry().2 {
+            Needs::Nothing => true,
+            Needs::Accounts => engine.has_accounts(),
+            Needs::Files => engine.has_files(),
+        })
+    }
+
+    /// The method's name.
+    pub(crate) const fn method(self) -> &'static str {
+        self.entry().0
+    }
+
+    /// The path, with its variable parts in braces.
+    pub(crate) const fn path(self) -> &'static str {
+        self.entry().1
+    }
+
+    const fn entry(self) -> (&'static str, &'static str, Needs) {
+        const PARTICIPANT: &str = "/api/conversations/{conversationId}/participants/{userId}";
+        match self {
+            Self::Register => ("POST", "/api/auth/register", Needs::Accounts),
+            Self::Login => ("POST", "/api/auth/login", Needs::Accounts),
+            Self::Refresh => ("POST", "/api/auth/refresh", Needs::Accounts),
+            Self::Logout => ("POST", "/api/auth/logout", Needs::Accounts),
+            Self::Me => ("GET", "/api/auth/me", Needs::Accounts),
+            Self::ListConversations => ("GET", "/api/conversations", Needs::Nothing),
+            Self::CreateConversation => ("POST", "/api/conversations", Needs::Nothing),
+            Self::GetConversation => ("GET", "/api/conversations/{conversationId}", Needs::Nothing),
+            Self::CloseConversation => ("DELETE", "/api/conversations/{conversationId}", Needs::Nothing),
+            Self::ReopenConversation => {
+                ("POST", "/api/conversations/{conversationId}/reopen", Needs::Nothing)
+            }
+            Self::LeaveConversation => ("POST", "/api/conversations/{conversationId}/leave", Needs::Nothing),
+            Self::AddParticipants => {
+                ("POST", "/api/conversations/{conversationId}/participants", Needs::Nothing)
+            }
+            Self::RemoveParticipant => ("DELETE", PARTICIPANT, Needs::Nothing),
+            Self::SendMessage => ("POST", "/api/messages", Needs::Nothing),
+            Self::ListMessages => ("GET", "/api/messages/{conversationId}", Needs::Nothing),
+            Self::MarkRead => ("POST", "/api/messages/read", Needs::Nothing),
+            Self::CountUnread => ("GET", "/api/messages/unread/count", Needs::Nothing),
+            Self::UploadFile => ("POST", "/api/upload", Needs::Files),
+            Self::DownloadUpload => ("GET", "/api/upload/{filename}", Needs::Files),
+            Self::DownloadFile => ("GET", "/uploads/{filename}", Needs::Files),
+            Self::Health => ("GET", "/health", Needs::Nothing),
+            Self::ApiHealth => ("GET", "/api/health", Needs::Nothing),
+            Self::Ready => ("GET", "/ready", Needs::Nothing),
+        }
+    }
+
+    /// What answers.
+    pub(super) fn handler(self) -> MethodRouter<ChatEngine> {
+        let method = match self.method() {
+            "GET" => MethodFilter::GET,
+            "DELETE" => MethodFilter::DELETE,
+            _ => MethodFilter::POST,
+        };
+        match self {
+            Self::Register => on(method, accounts::register),
+            Self::Login => on(method, accounts::login),
+            Self::Refresh => on(method, accounts::refresh),
+            Self::Logout => on(method, accounts::logout),
+            Self::Me => on(method, accounts::me),
+            Self::ListConversations => on(method, conversations::list),
+            Self::CreateConversation => on(method, conversations::create),
+            Self::GetConversation => on(method, conversations::get),
+            Self::CloseConversation => on(method, conversations::close),
+            Self::ReopenConversation => on(method, conversations::reopen),
+            Self::LeaveConversation => on(method, conversations::leave),
+            Self::AddParticipants => on(method, conversations::add_participants),
+            Self::RemoveParticipant => on(method, conversations::remove_participant),
+            Self::SendMessage => on(method, messages::send),
+            Self::ListMessages => on(method, messages::list),
+            Self::MarkRead => on(method, messages::mark_read),
+            Self::CountUnread => on(method, messages::unread_count),
+            Self::UploadFile => on(method, uploads::upload),
+            Self::DownloadUpload | Self::DownloadFile => on(method, downloads::download),
+            Self::Health | Self::ApiHealth => status::health(method),
+            Self::Ready => on(method, status::ready),
+        }
+    }
+}
