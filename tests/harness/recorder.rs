@@ -1,0 +1,42 @@
+//! A transport that remembers what it was told.
+
+use std::sync::Mutex;
+
+use async_trait::async_trait;
+use priyo_core::events::Revocation;
+use priyo_core::model::UserId;
+use priyo_core::{Audience, Event, Transport};
+
+/// A transport that remembers. The engine answers a call after it has told its transports, so that a test need not
+/// wait: when a call has returned, what it announced is here.
+#[derive(Debug, Default)]
+pub struct Recorder {
+    heard: Mutex<Vec<(Audience, Event)>>,
+    revoked: Mutex<Vec<Revocation>>,
+}
+
+impl Recorder {
+    /// What was announced since this was last asked.
+    pub fn take(&self) -> Vec<(Audience, Event)> {
+        std::mem::take(&mut self.heard.lock().unwrap())
+    }
+
+    /// What accesses have ended since this was last asked.
+    pub fn take_revoked(&self) -> Vec<Revocation> {
+        std::mem::take(&mut self.revoked.lock().unwrap())
+    }
+}
+
+#[async_trait]
+impl Transport for Recorder {
+    fn deliver(&self, audience: &Audience, event: &Event) -> Vec<UserId> {
+        self.heard.lock().unwrap().push((audience.clone(), event.clone()));
+        Vec::new()
+    }
+
+    fn revoke(&self, revocation: &Revocation) {
+        self.revoked.lock().unwrap().push(*revocation);
+    }
+
+    async fn close(&self) {}
+}

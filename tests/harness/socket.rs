@@ -1,0 +1,314 @@
+//! A small Socket.IO client (Engine.IO 4, Socket.IO 5) over WebSocket that can also misbehave.
+
+use std::collections::VecDeque;
+use std::net::SocketAddr;
+
+use futures_util::{SinkExt, StreamExt};
+use serde_json::{Value, json};
+use tokio::net::{TcpSocket, TcpStream};
+use tokio::time::{Instant, timeout_at};
+use tokio_tungstenite::WebSocketStream;
+use tokio_tungstenite::tungstenite::Message;
+use tokio_tungstenite::tungstenite::client::IntoClientRequest;
+
+use crate::PATIENCE;
+
+/// A connected socket. It reads only while it is asked for something, so one that is left alone has stopped reading.
+#[derive(Debug)]
+pub struct Socket {
+    stream: WebSocketStream<TcpStream>,
+    /// Events that came while something else was waited for, in order.
+    pending: VecDeque<(String, Value)>,
+    /// Acknowledgements that came while something else was waited for.
+    acks: Vec<(u64, Value)>,
+    next_ack: u64,
+    /// Whether the server said that the namespace was left.
+    told_to_go: bool,
+}
+
+/// The server did not let a client in, and said this.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Refused(
+    /// In these words.
+    pub String,
+);
+
+/// One thing that the server said.
+enum Packet {
+    Connected,
+    Refused(Value),
+    Event(String, Value),
+    Ack(u64, Value),
+    Disconnected,
+}
+
+impl Socket {
+    /// Connects with an access token.
+    ///
+    /// # Errors
+    ///
+    /// The text of the server's `connect_error`.
+    pub async fn connect(addr: SocketAddr, token: &str) -> Result<Self, Refused> {
+        Self::connect_with(addr, Some(json!({ "token": token }))).await
+    }
+
+    /// Connects with this `auth` object, or none.
+    ///
+    /// # Errors
+    ///
+    /// The text of the server's `connect_error`.
+    pub async fn connect_with(addr: SocketAddr, auth: Option<Value>) -> Result<Self, Refused> {
+        let mut socket = Self::open(addr, None).await;
+        let auth = auth.map(|auth| auth.to_string()).unwrap_or_default();
+        socket.send_text(&format!("40{auth}")).await;
+        socket.welcome().await.map(|()| socket)
+    }
+
+    /// Opens the WebSocket and takes the server's greeting, but does not connect to the namespace. A small
+    /// `receive_buffer`, in bytes, makes a client that stops reading felt sooner.
+    pub async fn open(addr: SocketAddr, receive_buffer: Option<u32>) -> Self {
+        let tcp = TcpSocket::new_v4().unwrap();
+        if let Some(bytes) = receive_buffer {
+            tcp.set_recv_buffer_size(bytes).unwrap();
+        }
+        let stream = tcp.connect(addr).await.unwrap();
+        stream.set_nodelay(true).unwrap();
+        let url = format!("ws://{addr}/socket.io/?EIO=4&transport=websocket");
+        let request = url.into_client_request().unwrap();
+        let (stream, _) = tokio_tungstenite::client_async(request, stream).await.expect("an upgrade");
+        let mut socket =
+            Self { stream, pending: VecDeque::new(), acks: Vec::new(), next_ack: 0, told_to_go: false };
+        let greeting = socket.raw().await.expect("a greeting");
+        assert!(greeting.starts_with("0{"), "{greeting}");
+        socket
+    }
+
+    /// Waits until the namespace is entered, after a CONNECT packet was sent by hand.
+    ///
+    /// # Errors
+    ///
+    /// The text of the server's `connect_error`.
+    pub async fn welcome(&mut self) -> Result<(), Refused> {
+        loop {
+            match self.packet().await.expect("the server hung up instead of answering CONNECT") {
+                Packet::Connected => return Ok(()),
+                Packet::Refused(why) => return Err(Refused(why["message"].as_str().unwrap().to_owned())),
+                other => self.keep(other),
+            }
+        }
+    }
+
+    /// Emits an event without asking for an acknowledgement.
+    pub async fn emit(&mut self, event: &str, argument: impl Into<Value>) {
+        self.send_text(&format!("42{}", json!([event, argument.into()]))).await;
+    }
+
+    /// Emits an event and asks for an acknowledgement, but does not wait for it. Gives its number.
+    pub async fn emit_asking(&mut self, event: &str, argument: impl Into<Value>) -> u64 {
+        let number = self.next_ack;
+        self.next_ack += 1;
+        self.send_text(&format!("42{number}{}", json!([event, argument.into()]))).await;
+        number
+    }
+
+    /// Emits an event and waits for its acknowledgement.
+    pub async fn ask(&mut self, event: &str, argument: impl Into<Value>) -> Value {
+        let number = self.emit_asking(event, argument).await;
+        self.ack(number).await
+    }
+
+    /// Emits an event to a server that may drop it without a word; `None` when no acknowledgement comes soon.
+    pub async fn ask_once(&mut self, event: &str, argument: impl Into<Value>) -> Option<Value> {
+        let number = self.emit_asking(event, argument).await;
+        tokio::time::timeout(std::time::Duration::from_millis(200), self.ack(number)).await.ok()
+    }
+
+    /// Emits an event and waits for its acknowledgement, which must be a good one.
+    pub async fn must(&mut self, event: &str, argument: impl Into<Value>) -> Value {
+        let answer = self.ask(event, argument).await;
+        assert_eq!(answer["ok"], true, "{event}: {answer}");
+        answer
+    }
+
+    /// Emits an event and waits for its acknowledgement, which must be a refusal; gives its code.
+    pub async fn refused(&mut self, event: &str, argument: impl Into<Value>) -> String {
+        let answer = self.ask(event, argument).await;
+        assert_eq!(answer["ok"], false, "{event}: {answer}");
+        answer["error"]["code"].as_str().unwrap_or_else(|| panic!("no code: {answer}")).to_owned()
+    }
+
+    /// Waits for the acknowledgement of this number.
+    pub async fn ack(&mut self, number: u64) -> Value {
+        self.try_ack(number).await.unwrap_or_else(|| panic!("hung up before acknowledgement {number}"))
+    }
+
+    /// Waits for the acknowledgement of this number; `None` when the connection ends before.
+    pub async fn try_ack(&mut self, number: u64) -> Option<Value> {
+        loop {
+            if let Some(at) = self.acks.iter().position(|(n, _)| *n == number) {
+                return Some(self.acks.swap_remove(at).1);
+            }
+            let packet = self.packet().await?;
+            self.keep(packet);
+        }
+    }
+
+    /// Waits for the next acknowledgement of any number.
+    pub async fn any_ack(&mut self) -> (u64, Value) {
+        loop {
+            if !self.acks.is_empty() {
+                return self.acks.remove(0);
+            }
+            let packet = self.packet().await.expect("hung up before an acknowledgement");
+            self.keep(packet);
+        }
+    }
+
+    /// Waits for the next event of this name; others that come first are kept.
+    pub async fn next(&mut self, name: &str) -> Value {
+        self.next_by(name, Instant::now() + PATIENCE).await
+    }
+
+    /// Waits for the next event of this name until a deadline of the test's own.
+    pub async fn next_by(&mut self, name: &str, deadline: Instant) -> Value {
+        loop {
+            if let Some(at) = self.pending.iter().position(|(n, _)| n == name) {
+                return self.pending.remove(at).unwrap().1;
+            }
+            let Ok(packet) = timeout_at(deadline, self.packet()).await else {
+                panic!("no {name} came, but {:?}", self.pending)
+            };
+            let packet = packet.unwrap_or_else(|| panic!("hung up before {name}; had {:?}", self.pending));
+            self.keep(packet);
+        }
+    }
+
+    /// The events that the server had sent by now, in order. Asks it something, so that what it sent before is here.
+    pub async fn heard(&mut self) -> Vec<(String, Value)> {
+        self.ask("tests:nothing", Value::Null).await;
+        self.pending.drain(..).collect()
+    }
+
+    /// The events of one name that the server had sent by now, in order; the others are forgotten.
+    pub async fn heard_of(&mut self, name: &str) -> Vec<Value> {
+        self.heard().await.into_iter().filter(|(n, _)| n == name).map(|(_, payload)| payload).collect()
+    }
+
+    /// The events that were read by now, in order. Reads nothing more, so the connection may be gone.
+    pub fn taken(&mut self) -> Vec<(String, Value)> {
+        self.pending.drain(..).collect()
+    }
+
+    /// Whether the server has reset the connection. Asks the kernel and reads nothing, so a client that has stopped
+    /// reading can know. It is told once.
+    pub fn was_reset(&self) -> bool {
+        self.stream.get_ref().take_error().unwrap().is_some()
+    }
+
+    /// Waits until the connection has ended, whatever comes before; says whether it did in time.
+    pub async fn ends_by(&mut self, deadline: Instant) -> bool {
+        timeout_at(deadline, async { while self.packet().await.is_some() {} }).await.is_ok()
+    }
+
+    /// How many events of one name have come and were not asked for yet.
+    pub fn kept(&self, name: &str) -> usize {
+        self.pending.iter().filter(|(n, _)| n == name).count()
+    }
+
+    /// Whether the server took the client out of the namespace before it hung up.
+    pub fn was_told_to_go(&self) -> bool {
+        self.told_to_go
+    }
+
+    /// Sends a text frame as it is.
+    pub async fn send_text(&mut self, frame: &str) {
+        self.stream.send(Message::text(frame)).await.expect("the connection is open");
+    }
+
+    /// Sends text frames in one write.
+    pub async fn send_burst(&mut self, frames: &[&str]) {
+        for frame in frames {
+            self.stream.feed(Message::text(*frame)).await.expect("the connection is open");
+        }
+        self.stream.flush().await.expect("the connection is open");
+    }
+
+    /// Sends a text frame to a server that may have hung up; says whether it could.
+    pub async fn try_send_text(&mut self, frame: &str) -> bool {
+        self.stream.send(Message::text(frame)).await.is_ok()
+    }
+
+    /// Sends a binary frame as it is.
+    pub async fn send_binary(&mut self, bytes: &[u8]) {
+        self.stream.send(Message::binary(bytes.to_vec())).await.expect("the connection is open");
+    }
+
+    /// Hangs up, as a browser does when its page is closed.
+    pub async fn hang_up(mut self) {
+        let _ = self.stream.close(None).await;
+    }
+
+    /// The next text frame; `None` when the connection has ended.
+    async fn raw(&mut self) -> Option<String> {
+        let deadline = Instant::now() + PATIENCE * 2;
+        loop {
+            match timeout_at(deadline, self.stream.next()).await.expect("the server says nothing") {
+                Some(Ok(Message::Text(text))) if text.as_str() == "2" => {
+                    // A heartbeat. A server that has just gone need not hear the answer.
+                    let _ = self.stream.send(Message::text("3")).await;
+                }
+                Some(Ok(Message::Text(text))) => return Some(text.as_str().to_owned()),
+                Some(Ok(Message::Close(_)) | Err(_)) | None => return None,
+                Some(Ok(_)) => {}
+            }
+        }
+    }
+
+    async fn packet(&mut self) -> Option<Packet> {
+        loop {
+            let frame = self.raw().await?;
+            if let Some(packet) = Packet::parse(&frame) {
+                return Some(packet);
+            }
+        }
+    }
+
+    fn keep(&mut self, packet: Packet) {
+        match packet {
+            Packet::Event(name, payload) => self.pending.push_back((name, payload)),
+            Packet::Ack(number, answer) => self.acks.push((number, answer)),
+            Packet::Disconnected => self.told_to_go = true,
+            Packet::Connected | Packet::Refused(_) => {}
+        }
+    }
+}
+
+impl Packet {
+    /// Reads a text frame; `None` for what only the Engine.IO layer is concerned with.
+    fn parse(frame: &str) -> Option<Self> {
+        let body = frame.strip_prefix('4')?;
+        let (kind, body) = body.split_at_checked(1)?;
+        // Some servers name the namespace also when it is the root.
+        let body = body.strip_prefix("/,").unwrap_or(body);
+        let json = |text: &str| -> Value {
+            serde_json::from_str(text).unwrap_or_else(|e| panic!("bad JSON ({e}) in {frame}"))
+        };
+        Some(match kind {
+            "0" => Self::Connected,
+            "1" => Self::Disconnected,
+            "2" => {
+                let mut parts = json(body);
+                let payload = parts.get_mut(1).map(Value::take).unwrap_or_default();
+                Self::Event(parts[0].as_str().expect("an event has a name").to_owned(), payload)
+            }
+            "3" => {
+                let digits = body.find(|c: char| !c.is_ascii_digit()).unwrap_or(body.len());
+                let mut parts = json(&body[digits..]);
+                let answer = parts.get_mut(0).map(Value::take).unwrap_or_default();
+                Self::Ack(body[..digits].parse().expect("an acknowledgement has a number"), answer)
+            }
+            "4" => Self::Refused(json(body)),
+            other => panic!("unexpected packet type {other}: {frame}"),
+        })
+    }
+}

@@ -1,0 +1,30 @@
+//! The wire of Socket.IO: real clients on a real port.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a surprise must fail the test")]
+
+mod access;
+mod bad_input;
+mod conversations;
+mod handshake;
+mod joining;
+mod messages;
+mod presence;
+mod receipts;
+mod slow;
+mod typing;
+
+use priyo_tests::{Person, TestServer};
+use tokio::time::{Duration, Instant};
+
+/// A server, Alice and Bob, and their direct conversation.
+async fn pair() -> (TestServer, Person, Person, String) {
+    let server = TestServer::start().await;
+    let (alice, bob) = (server.customer("alice").await, server.customer("bob").await);
+    let conversation = alice.starts_conversation_with(&bob).await;
+    (server, alice, bob, conversation)
+}
+
+/// A moment so many seconds from now.
+fn within(seconds: u64) -> Instant {
+    Instant::now() + Duration::from_secs(seconds)
+}
