@@ -1,0 +1,63 @@
+//! Sending through the engine, to the commit and the announcement.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use criterion::{Criterion, Throughput, criterion_group, criterion_main};
+use priyo_benches::Result;
+use priyo_benches::world::{Size, TEXT, World};
+use priyo_core::model::NewMessage;
+use tokio::runtime::Runtime;
+
+fn send(criterion: &mut Criterion) {
+    if let Err(error) = run(criterion) {
+        panic!("{error}");
+    }
+}
+
+fn run(criterion: &mut Criterion) -> Result<()> {
+    let runtime = Runtime::new()?;
+    let world = runtime.block_on(World::new(Size { users: 64, conversations: 10, messages: 0 }, None))?;
+    let world = Arc::new(world);
+    let mut group = criterion.benchmark_group("send");
+    group.throughput(Throughput::Elements(1));
+    group.bench_function("alone", |bencher| {
+        bencher.iter(|| runtime.block_on(say(&world, 0)));
+    });
+    group.bench_function("from 64 tasks", |bencher| {
+        bencher.iter_custom(|times| runtime.block_on(together(&world, times)));
+    });
+    group.finish();
+    runtime.block_on(world.engine.close());
+    Ok(())
+}
+
+async fn say(world: &World, who: usize) {
+    let conversation = world.conversations[who % world.conversations.len()];
+    let sent = world.engine.send_message(&world.users[who], NewMessage::text(conversation, TEXT)).await;
+    assert!(sent.is_ok(), "{sent:?}");
+}
+
+/// How long so many messages take, when each task waits for its own before it sends the next.
+async fn together(world: &Arc<World>, times: u64) -> Duration {
+    let taken = Arc::new(AtomicU64::new(0));
+    let began = Instant::now();
+    let tasks: Vec<_> = (0..world.users.len())
+        .map(|who| {
+            let (world, taken) = (world.clone(), taken.clone());
+            tokio::spawn(async move {
+                while taken.fetch_add(1, Ordering::Relaxed) < times {
+                    say(&world, who).await;
+                }
+            })
+        })
+        .collect();
+    for task in tasks {
+        assert!(task.await.is_ok());
+    }
+    began.elapsed()
+}
+
+criterion_group!(benches, send);
+criterion_main!(benches);
