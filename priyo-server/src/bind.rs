@@ -20,7 +20,7 @@ const TRIES: usize = 16;
 ///
 /// [`ServeError::Bind`] with the first address that cannot be had.
 pub fn bind(config: &Config) -> Result<Vec<TcpListener>, ServeError> {
-    let hosts = if config.hosts.is_empty() { default_hosts(config.environment) } else { &config.hosts };
+    let hosts = hosts(config);
     let mut result = bind_all(hosts, config.port);
     for _ in 1..TRIES {
         match &result {
@@ -34,6 +34,11 @@ pub fn bind(config: &Config) -> Result<Vec<TcpListener>, ServeError> {
         }
     }
     result
+}
+
+/// The addresses that `config` asks for, or else the environment's own.
+pub(crate) fn hosts(config: &Config) -> &[IpAddr] {
+    if config.hosts.is_empty() { default_hosts(config.environment) } else { &config.hosts }
 }
 
 fn default_hosts(environment: Environment) -> &'static [IpAddr] {

@@ -5,6 +5,9 @@ use clap::{Parser, Subcommand};
 use priyo_server::config;
 
 /// Priyo: a chat server over REST and Socket.IO. Without a command it serves.
+///
+/// SIGTERM or SIGINT stops it: requests have 7 s to finish, it is gone within 10 s, and the exit code is 0. A second
+/// signal ends it at once, with 130. The exit code is 1 when it cannot start, and standard error says why.
 #[derive(Debug, Parser)]
 #[command(name = "priyo-server", version, after_help = config::table(), after_long_help = config::table())]
 pub(crate) struct Cli {
@@ -19,6 +22,10 @@ pub(crate) enum Command {
         #[command(subcommand)]
         command: AdminCommand,
     },
+    /// Ask the server that runs here with the same settings whether it answers.
+    ///
+    /// The exit code is 0 when it does within 3 s, else 1. For the health checks of containers and service managers.
+    Health,
 }
 
 #[derive(Debug, Subcommand)]

@@ -6,6 +6,7 @@
 mod bind;
 pub mod config;
 mod engine;
+mod health;
 mod http;
 pub mod listen;
 pub mod logging;
@@ -24,6 +25,7 @@ use tokio_util::sync::CancellationToken;
 
 pub use self::bind::bind;
 use self::config::{Config, Secrets, SecretsError};
+pub use self::health::{HealthError, check_health};
 use self::listen::{Acceptor, Listen};
 
 /// How long requests may go on once the server was told to stop, and how long closing the database may take after
@@ -66,7 +68,7 @@ pub enum ServeError {
     Refused(#[source] priyo_core::Error),
 }
 
-/// Serves until `shutdown` is ready, then lets requests finish for up to 8 s, and returns.
+/// Serves until `shutdown` is ready, then lets requests finish for up to 7 s, and returns.
 ///
 /// # Errors
 ///

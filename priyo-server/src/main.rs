@@ -10,7 +10,7 @@ use std::process::ExitCode;
 use clap::Parser;
 use priyo_core::model::Registration;
 use priyo_server::config::Config;
-use priyo_server::{bind, create_admin, logging, serve};
+use priyo_server::{bind, check_health, create_admin, logging, serve};
 use rustix::fs::Mode;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit, umask};
 use serde_json::json;
@@ -45,7 +45,12 @@ fn run(cli: Cli) -> Result<(), Failure> {
     let file = dot_env()?;
     let get = |name: &str| std::env::var(name).ok().or_else(|| file.get(name).cloned());
     let config = Config::read(get)?;
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    let mut runtime = match cli.command {
+        // Asked every few seconds, so it starts no thread for each core.
+        Some(Command::Health) => tokio::runtime::Builder::new_current_thread(),
+        _ => tokio::runtime::Builder::new_multi_thread(),
+    };
+    let runtime = runtime.enable_all().build()?;
     match cli.command {
         None => {
             logging::start(&config);
@@ -66,6 +71,11 @@ fn run(cli: Cli) -> Result<(), Failure> {
             let admin = Registration::parse(admin).map_err(describe)?;
             runtime.block_on(create_admin(&config, admin))?;
             println!("{username} is an administrator now.");
+            Ok(())
+        }
+        Some(Command::Health) => {
+            let address = runtime.block_on(check_health(&config))?;
+            println!("The server on {address} is healthy.");
             Ok(())
         }
     }

@@ -280,6 +280,75 @@ fn it_says_its_version() {
 }
 
 #[test]
+fn health_says_whether_the_server_answers() {
+    let mut server = Server::start(&[]);
+    let port = server.port.to_string();
+    let healthy = run(&["health"], &[("PORT", &port)], "");
+    assert_eq!(healthy.status.code(), Some(0));
+    assert_eq!(text(&healthy.stdout), format!("The server on 127.0.0.1:{port} is healthy.\n"));
+    // As in a container, where it listens on every address.
+    let everywhere = run(&["health"], &[("PORT", &port), ("HOST", "0.0.0.0")], "");
+    assert_eq!(everywhere.status.code(), Some(0));
+
+    server.signal(Signal::TERM);
+    wait_for(&mut server.child, Duration::from_secs(10));
+    let gone = run(&["health"], &[("PORT", &port)], "");
+    assert_eq!(gone.status.code(), Some(1));
+    assert!(text(&gone.stderr).contains(&format!("no answer from 127.0.0.1:{port}")), "{gone:?}");
+}
+
+#[test]
+fn health_takes_the_second_address_when_the_first_is_missing() {
+    if !has_ipv6() {
+        return;
+    }
+    let server = Server::start(&[("HOST", "127.0.0.1")]);
+    let asked = run(&["health"], &[("PORT", &server.port.to_string()), ("HOST", "::1,127.0.0.1")], "");
+    assert_eq!(asked.status.code(), Some(0), "{asked:?}");
+}
+
+#[test]
+fn health_gives_up_on_a_server_that_is_silent_or_never_ends_or_is_not_well() {
+    const BAD: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\n\r\n";
+    const GOOD: &[u8] = b"HTTP/1.1 200 OK\r\n\r\n";
+    for (answer, ends, expected) in [
+        (&b""[..], false, Some("within 3 s")),
+        (GOOD, false, Some("within 3 s")),
+        (BAD, true, Some("does not answer /health with 200 OK")),
+        (b"", true, Some("does not answer /health with 200 OK")),
+        // Control: what the others lack.
+        (GOOD, true, None),
+    ] {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let port = listener.local_addr().unwrap().port().to_string();
+        let serving = std::thread::spawn(move || {
+            let (mut stream, _) = listener.accept().unwrap();
+            stream.set_read_timeout(Some(PATIENCE)).unwrap();
+            let asked = stream.read(&mut [0; 1024]).unwrap();
+            stream.write_all(answer).unwrap();
+            if !ends {
+                // Until the other side has given up.
+                let _ = stream.read(&mut [0; 1]);
+            }
+            asked
+        });
+        let start = Instant::now();
+        let output = run(&["health"], &[("PORT", &port), ("HOST", "127.0.0.1")], "");
+        assert!(start.elapsed() < Duration::from_secs(5), "{:?}", start.elapsed());
+        assert_eq!(output.status.code(), Some(i32::from(expected.is_some())), "{output:?}");
+        assert!(text(&output.stderr).contains(expected.unwrap_or_default()), "{output:?}");
+        assert!(serving.join().unwrap() > 0);
+    }
+}
+
+#[test]
+fn health_needs_a_port() {
+    let output = run(&["health"], &[("PORT", "0")], "");
+    assert_eq!(output.status.code(), Some(1));
+    assert!(text(&output.stderr).contains("PORT is 0"), "{output:?}");
+}
+
+#[test]
 fn it_lives_through_more_connections_than_it_may_open_files() {
     for rate_limits in ["off", "on"] {
         let mut command = Command::new("sh");
