@@ -234,6 +234,17 @@ fn a_port_that_is_taken_is_explained() {
 }
 
 #[test]
+fn a_database_that_cannot_be_opened_is_explained() {
+    // With secrets of its own, so that it does not make some up there first.
+    let settings =
+        "JWT_ACCESS_SECRET=one\nJWT_REFRESH_SECRET=two\nDATABASE_URL=sqlite:no/such/place/priyo.db";
+    let output = run(&[], &[("PORT", "0")], settings);
+    let errors = text(&output.stderr);
+    assert!(!output.status.success());
+    assert!(errors.contains("cannot open no/such/place/priyo.db: No such file or directory"), "{errors}");
+}
+
+#[test]
 fn a_postgresql_url_is_refused_without_showing_it() {
     let output = run(&[], &[("PORT", "0"), ("DATABASE_URL", "postgresql://chat:hunter2@db/chat")], "");
     let errors = text(&output.stderr);

@@ -41,7 +41,7 @@ pub enum OpenError {
         kind: &'static str,
     },
     /// The file cannot be made or read.
-    #[error("cannot open {}", path.display())]
+    #[error("cannot open {}: {source}", path.display())]
     Io {
         /// The file.
         path: PathBuf,
