@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use async_trait::async_trait;
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use priyo_benches::Result;
-use priyo_benches::world::{Size, TEXT, World};
+use priyo_benches::world::{Database, Size, TEXT, World};
 use priyo_core::events::{Audience, Event, Revocation, Transport};
 use priyo_core::model::{NewMessage, UserId};
 use tokio::runtime::Runtime;
@@ -43,16 +43,18 @@ impl Transport for Listeners {
 }
 
 fn fan_out(criterion: &mut Criterion) {
-    if let Err(error) = run(criterion) {
-        panic!("{error}");
+    for database in Database::all() {
+        if let Err(error) = run(criterion, &database) {
+            panic!("{error}");
+        }
     }
 }
 
-fn run(criterion: &mut Criterion) -> Result<()> {
+fn run(criterion: &mut Criterion, database: &Database) -> Result<()> {
     let runtime = Runtime::new()?;
     let listeners = Arc::new(Listeners::default());
     let size = Size { users: USERS, conversations: 1, messages: 0 };
-    let world = runtime.block_on(World::new(size, Some(listeners.clone())))?;
+    let world = runtime.block_on(World::new(database, size, Some(listeners.clone())))?;
     let mut queues = Vec::new();
     for listener in 0..LISTENERS {
         let (queue, events) = mpsc::unbounded_channel();
@@ -60,7 +62,7 @@ fn run(criterion: &mut Criterion) -> Result<()> {
         listeners.0.lock().unwrap_or_else(PoisonError::into_inner).push((user, queue));
         queues.push(events);
     }
-    let mut group = criterion.benchmark_group("fan-out");
+    let mut group = criterion.benchmark_group(format!("fan-out, {}", database.name()));
     group.throughput(Throughput::Elements(LISTENERS as u64));
     group.bench_function("1000 listeners", |bencher| {
         bencher.iter(|| {

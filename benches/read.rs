@@ -2,24 +2,28 @@
 
 use criterion::{Criterion, criterion_group, criterion_main};
 use priyo_benches::Result;
-use priyo_benches::world::{Size, World};
+use priyo_benches::world::{Database, Size, World};
 use priyo_core::engine::ListConversations;
 use priyo_core::model::MessageRange;
 use tokio::runtime::Runtime;
 
 fn read(criterion: &mut Criterion) {
-    if let Err(error) = history(criterion).and_then(|()| unread(criterion)).and_then(|()| list(criterion)) {
-        panic!("{error}");
+    for database in Database::all() {
+        for measure in [history, unread, list] {
+            if let Err(error) = measure(criterion, &database) {
+                panic!("{error}");
+            }
+        }
     }
 }
 
-fn history(criterion: &mut Criterion) -> Result<()> {
+fn history(criterion: &mut Criterion, database: &Database) -> Result<()> {
     const MESSAGES: usize = 101_000;
     let runtime = Runtime::new()?;
-    let world =
-        runtime.block_on(World::new(Size { users: 2, conversations: 1, messages: MESSAGES }, None))?;
+    let size = Size { users: 2, conversations: 1, messages: MESSAGES };
+    let world = runtime.block_on(World::new(database, size, None))?;
     let (reader, conversation) = (&world.users[1], world.conversations[0]);
-    let mut group = criterion.benchmark_group("history page of 50");
+    let mut group = criterion.benchmark_group(format!("history page of 50, {}", database.name()));
     for (name, range) in
         [("newest", MessageRange::Page(1)), ("100000 messages deep", MessageRange::Before(1_000))]
     {
@@ -35,11 +39,12 @@ fn history(criterion: &mut Criterion) -> Result<()> {
     Ok(())
 }
 
-fn unread(criterion: &mut Criterion) -> Result<()> {
+fn unread(criterion: &mut Criterion, database: &Database) -> Result<()> {
     let runtime = Runtime::new()?;
-    let mut group = criterion.benchmark_group("unread count");
+    let mut group = criterion.benchmark_group(format!("unread count, {}", database.name()));
     for messages in [1_000, 100_000, 1_000_000] {
-        let world = runtime.block_on(World::new(Size { users: 2, conversations: 1, messages }, None))?;
+        let size = Size { users: 2, conversations: 1, messages };
+        let world = runtime.block_on(World::new(database, size, None))?;
         let reader = &world.users[1];
         group.bench_function(format!("{messages} unread"), |bencher| {
             bencher.iter(|| {
@@ -53,12 +58,13 @@ fn unread(criterion: &mut Criterion) -> Result<()> {
     Ok(())
 }
 
-fn list(criterion: &mut Criterion) -> Result<()> {
+fn list(criterion: &mut Criterion, database: &Database) -> Result<()> {
     let runtime = Runtime::new()?;
     let size = Size { users: 2, conversations: 200, messages: 500 };
-    let world = runtime.block_on(World::new(size, None))?;
+    let world = runtime.block_on(World::new(database, size, None))?;
     let reader = &world.users[1];
-    criterion.bench_function("list of 200 conversations of 500 messages", |bencher| {
+    let name = format!("list of 200 conversations of 500 messages, {}", database.name());
+    criterion.bench_function(&name, |bencher| {
         let list = ListConversations { limit: Some(200), ..ListConversations::default() };
         bencher.iter(|| {
             let page = runtime.block_on(world.engine.conversations(reader, list));

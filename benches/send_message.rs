@@ -6,21 +6,23 @@ use std::time::{Duration, Instant};
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use priyo_benches::Result;
-use priyo_benches::world::{Size, TEXT, World};
+use priyo_benches::world::{Database, Size, TEXT, World};
 use priyo_core::model::NewMessage;
 use tokio::runtime::Runtime;
 
 fn send(criterion: &mut Criterion) {
-    if let Err(error) = run(criterion) {
-        panic!("{error}");
+    for database in Database::all() {
+        if let Err(error) = run(criterion, &database) {
+            panic!("{error}");
+        }
     }
 }
 
-fn run(criterion: &mut Criterion) -> Result<()> {
+fn run(criterion: &mut Criterion, database: &Database) -> Result<()> {
     let runtime = Runtime::new()?;
-    let world = runtime.block_on(World::new(Size { users: 64, conversations: 10, messages: 0 }, None))?;
-    let world = Arc::new(world);
-    let mut group = criterion.benchmark_group("send");
+    let size = Size { users: 64, conversations: 10, messages: 0 };
+    let world = Arc::new(runtime.block_on(World::new(database, size, None))?);
+    let mut group = criterion.benchmark_group(format!("send, {}", database.name()));
     group.throughput(Throughput::Elements(1));
     group.bench_function("alone", |bencher| {
         bencher.iter(|| runtime.block_on(say(&world, 0)));

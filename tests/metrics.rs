@@ -56,14 +56,23 @@ async fn what_happens_is_counted_and_nobody_is_named() {
     ] {
         assert!((value(&text, series) - expected).abs() < 0.5, "{series}\n{text}");
     }
-    for there in
-        ["priyo_sqlite_commit_seconds_bucket", "priyo_http_request_seconds_bucket", "# HELP priyo_sockets "]
-    {
+    for there in ["priyo_http_request_seconds_bucket", "# HELP priyo_sockets "] {
         assert!(text.contains(there), "{there}\n{text}");
     }
     for private in ["canary", &alice.id, &bob.id, &conversation] {
         assert!(!text.contains(private), "{private}");
     }
+}
+
+#[tokio::test]
+async fn the_commits_of_an_sqlite_file_are_timed() {
+    let folder = tempfile::TempDir::new().unwrap();
+    let database = format!("sqlite:{}", folder.path().join("priyo.db").display());
+    let server = TestServer::start_with(&[("DATABASE_URL", &database)]).await;
+
+    let text = metrics(&server, "").await.text();
+
+    assert!(value(&text, "priyo_sqlite_commit_seconds_count") > 0.5, "{text}");
 }
 
 #[tokio::test]

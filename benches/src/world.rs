@@ -6,16 +6,49 @@ use priyo_core::events::Transport;
 use priyo_core::model::{
     Clock, ConversationId, ConversationKind, MessageId, MessageKind, Role, Timestamp, User, UserId,
 };
+use priyo_core::storage::postgres::PostgresStorage;
 use priyo_core::storage::sqlite::SqliteStorage;
-use priyo_core::storage::{
-    ConversationRow, ConversationStore, MessageStore, NewMessageRow, Storage, UserStore,
-};
+use priyo_core::storage::{ConversationRow, NewMessageRow, Storage};
 use priyo_core::{Accounts, Caller, ChatEngine};
 use tempfile::TempDir;
 
 use crate::Result;
 
-/// An engine on a database of its own, which goes when this is dropped.
+/// Where the data of a [`World`] is.
+#[derive(Debug, Clone)]
+pub enum Database {
+    /// In a file, which goes with the world.
+    Sqlite,
+    /// On this PostgreSQL server, in a schema of its own, which stays.
+    Postgres(String),
+}
+
+impl Database {
+    /// All that can be measured here: PostgreSQL if `PRIYO_TEST_POSTGRES` names a server. Says so if not.
+    #[must_use]
+    pub fn all() -> Vec<Self> {
+        let mut all = vec![Self::Sqlite];
+        match std::env::var(SERVER) {
+            Ok(url) => all.push(Self::Postgres(url)),
+            Err(_) => eprintln!("PostgreSQL is not measured: {SERVER} is not set (see benches/README.md)"),
+        }
+        all
+    }
+
+    /// Its name in the results.
+    #[must_use]
+    pub const fn name(&self) -> &'static str {
+        match self {
+            Self::Sqlite => "sqlite",
+            Self::Postgres(_) => "postgres",
+        }
+    }
+}
+
+/// The variable that names a PostgreSQL server to measure on, as a URL without a schema.
+const SERVER: &str = "PRIYO_TEST_POSTGRES";
+
+/// An engine on a database of its own.
 #[derive(Debug)]
 pub struct World {
     /// The engine.
@@ -24,7 +57,7 @@ pub struct World {
     pub users: Vec<Caller>,
     /// The conversations.
     pub conversations: Vec<ConversationId>,
-    _folder: TempDir,
+    _folder: Option<TempDir>,
 }
 
 /// What a [`World`] begins with.
@@ -50,9 +83,28 @@ impl World {
     /// # Errors
     ///
     /// When the disk is full, say.
-    pub async fn new(size: Size, transport: Option<Arc<dyn Transport>>) -> Result<Self> {
-        let folder = TempDir::new()?;
-        let storage = SqliteStorage::open(folder.path().join("priyo.db"))?;
+    pub async fn new(database: &Database, size: Size, transport: Option<Arc<dyn Transport>>) -> Result<Self> {
+        match database {
+            Database::Sqlite => {
+                let folder = TempDir::new()?;
+                let storage = SqliteStorage::open(folder.path().join("priyo.db"))?;
+                Self::on(storage, Some(folder), size, transport).await
+            }
+            Database::Postgres(server) => {
+                let joint = if server.contains('?') { '&' } else { '?' };
+                // The id of no conversation: only a name that nobody has yet.
+                let url = format!("{server}{joint}schema=bench_{}", ConversationId::new());
+                Self::on(PostgresStorage::open(&url).await?, None, size, transport).await
+            }
+        }
+    }
+
+    async fn on(
+        storage: impl Storage,
+        folder: Option<TempDir>,
+        size: Size,
+        transport: Option<Arc<dyn Transport>>,
+    ) -> Result<Self> {
         storage.migrate().await?;
         let at = Clock::system().now();
         let mut users = Vec::new();

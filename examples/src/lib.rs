@@ -1,1 +1,1 @@
-//! x
+//! Nothing: the examples are beside this, one idea a file.

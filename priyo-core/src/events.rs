@@ -2,6 +2,7 @@
 
 use std::fmt::Debug;
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 
@@ -13,7 +14,8 @@ use crate::model::{
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Event {
-    /// A message was accepted. In one conversation these come in `seq` order.
+    /// A message was accepted. Whoever listens to a conversation hears each once, in `seq` order, without a gap; see
+    /// [`Transport`] for those who do not.
     MessageNew(Arc<Message>),
     /// Messages were handed to someone else than their sender: to a live connection, or when they were read back.
     /// Each is announced at least once; again when it is read back after an older one had not been handed over.
@@ -65,6 +67,11 @@ pub enum Event {
     ConversationClosed(Arc<Conversation>),
     /// The receiver is no longer in a conversation.
     ConversationGone(ConversationId),
+    /// The token of a connection will expire: it needs another one.
+    AuthExpiring {
+        /// How long it is still good.
+        expires_in: Duration,
+    },
 }
 
 impl Event {
@@ -85,6 +92,7 @@ impl Event {
             Self::ConversationNew(_) => EventKind::ConversationNew,
             Self::ConversationUpdated(_) | Self::ConversationGone(_) => EventKind::ConversationUpdated,
             Self::ConversationClosed(_) => EventKind::ConversationClosed,
+            Self::AuthExpiring { .. } => EventKind::AuthExpiring,
         }
     }
 }
@@ -101,12 +109,13 @@ pub(crate) enum EventKind {
     ConversationNew,
     ConversationUpdated,
     ConversationClosed,
+    AuthExpiring,
 }
 
 impl EventKind {
     /// All of them, in the order to show them.
     #[cfg(feature = "openapi")]
-    pub(crate) const ALL: [Self; 9] = [
+    pub(crate) const ALL: [Self; 10] = [
         Self::MessageNew,
         Self::MessageDelivered,
         Self::MessageRead,
@@ -116,6 +125,7 @@ impl EventKind {
         Self::ConversationNew,
         Self::ConversationUpdated,
         Self::ConversationClosed,
+        Self::AuthExpiring,
     ];
 
     /// The name on the wire.
@@ -130,6 +140,7 @@ impl EventKind {
             Self::ConversationNew => "conversation:new",
             Self::ConversationUpdated => "conversation:updated",
             Self::ConversationClosed => "conversation:closed",
+            Self::AuthExpiring => "auth:expiring",
         }
     }
 }
@@ -157,6 +168,8 @@ pub enum Audience {
     },
     /// Every connection of these users.
     Users(Vec<UserId>),
+    /// One connection.
+    Connection(ConnectionId),
 }
 
 /// An access that has ended. Live connections that rest on it must not get anything more.
@@ -166,6 +179,9 @@ pub enum Revocation {
     Session(SessionId),
     /// A user may not connect at all: all their connections are closed.
     User(UserId),
+    /// The token of a connection has expired and was not replaced. It is closed in a way after which its client comes
+    /// back by itself, with a fresh token.
+    Expired(ConnectionId),
     /// A user left a conversation, or was removed: their connections no longer listen to it.
     Membership {
         /// Who.
@@ -177,9 +193,14 @@ pub enum Revocation {
 
 /// Somewhere events go: Socket.IO, a webhook, a test recorder.
 ///
-/// The engine calls each transport in turn, after the change is committed and in commit order. Nothing else is
+/// The engine calls each transport in turn, after the change is committed. Nothing else of the conversation is
 /// announced until it returns, so it must not wait: hand slow work to a queue of its own. It has no way to fail a
 /// call, because what it is told of is stored.
+///
+/// A connection begins to listen to a conversation by [`ChatEngine::join`](crate::ChatEngine::join), and keeps the
+/// [`Listening`](crate::engine::Listening) that it gets there. As long as any connection of this node does, every
+/// transport is told of all messages of the conversation, whichever node stored them: each once and in `seq` order.
+/// Otherwise it is told of those that this node stored, in the order of their commits.
 #[async_trait]
 pub trait Transport: Debug + Send + Sync {
     /// Takes one event. Answers which participants it handed the event to, on a live connection.

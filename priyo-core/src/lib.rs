@@ -7,6 +7,7 @@ pub mod events;
 pub mod files;
 pub mod limits;
 pub mod model;
+mod patience;
 pub mod storage;
 mod telemetry;
 #[cfg(feature = "__http")]

@@ -24,16 +24,25 @@ pub struct Limits {
     pub default_list_rows: u32,
     /// Most message ids in one call.
     pub read_ids: usize,
+    /// Most conversations that a client names in one `sync`.
+    pub sync_ids: usize,
     /// Most participants of a conversation.
     pub participants: usize,
     /// Largest uploaded file, in bytes.
     pub upload_bytes: u64,
     /// How long a typing notice lives without being renewed.
     pub typing_ttl: Duration,
+    /// How long before its token expires a connection is warned; of a token that is good for less than twice that,
+    /// when half of its time is left.
+    pub token_warning: Duration,
+    /// How long after its token has expired a connection is ended that was not given another.
+    pub token_grace: Duration,
     /// Most conversations that one socket listens to at once.
     pub rooms_per_socket: usize,
     /// Most sockets of one user at once.
     pub sockets_per_user: usize,
+    /// Most sockets at once that come from one address, where it is known.
+    pub sockets_per_address: usize,
     /// Most events of one socket that wait or are being handled; more are refused as `overloaded`.
     pub socket_inbox: usize,
     /// Most packets that wait to be sent to one socket; one that needs more is closed and resumes.
@@ -44,8 +53,18 @@ pub struct Limits {
     /// Most sockets at once that have not said who they are, of all strangers together; more are refused as
     /// `overloaded`. Each costs about 12 kB, and polling ones need no connection of their own.
     pub unknown_sockets: usize,
+    /// The same, of those that come from one address, where it is known: one stranger must not take every place.
+    pub unknown_sockets_per_address: usize,
     /// How long a socket may take to say who it is.
     pub connect_timeout: Duration,
+    /// How often a client is asked for a sign of life.
+    pub ping_interval: Duration,
+    /// How long it may take to give one. Together with the interval: how long one that is gone without a word
+    /// counts as there.
+    pub ping_timeout: Duration,
+    /// How often it is stored that a user who is online is there: a crash forgets no more of when they were last
+    /// seen.
+    pub presence_renewal: Duration,
     /// Most password hashings at once; 0 means twice the number of cores.
     pub hashing_at_once: usize,
     /// Most password hashings that wait; more are refused as `overloaded`.
@@ -67,15 +86,23 @@ impl Default for Limits {
             page_bytes: 256 * 1024,
             default_list_rows: 100,
             read_ids: 500,
+            sync_ids: 500,
             participants: 100,
             upload_bytes: 5 * 1024 * 1024,
             typing_ttl: Duration::from_secs(6),
+            token_warning: Duration::from_mins(1),
+            token_grace: Duration::from_secs(30),
             rooms_per_socket: 200,
             sockets_per_user: 20,
+            sockets_per_address: 200,
             socket_inbox: 64,
             socket_outbox: 4_096,
-            unknown_sockets: 4_096,
+            unknown_sockets: 2_000,
+            unknown_sockets_per_address: 20,
             connect_timeout: Duration::from_secs(10),
+            ping_interval: Duration::from_secs(25),
+            ping_timeout: Duration::from_secs(20),
+            presence_renewal: Duration::from_secs(30),
             hashing_at_once: 0,
             hashing_queue: 64,
             append_queue: 4_096,

@@ -17,8 +17,14 @@ const BATCH_SECONDS: &str = "priyo_append_batch_seconds";
 const WRITER_CALLS: &str = "priyo_sqlite_commit_calls";
 const WRITER_SECONDS: &str = "priyo_sqlite_commit_seconds";
 const STORAGE_ERRORS: &str = "priyo_storage_errors_total";
+const RECOVERED: &str = "priyo_messages_recovered_total";
 const SOCKETS: &str = "priyo_sockets";
+const SOCKETS_UNKNOWN: &str = "priyo_sockets_unknown";
 const SOCKETS_LAGGING: &str = "priyo_sockets_lagging_total";
+const USERS_ONLINE: &str = "priyo_users_online";
+const CONVERSATIONS_HEARD: &str = "priyo_conversations_listened_to";
+const TYPISTS: &str = "priyo_typing_notices";
+const STORAGE_CALLS: &str = "priyo_storage_calls_total";
 const HANDED: &str = "priyo_events_handed_total";
 const HASHINGS: &str = "priyo_password_hashings";
 
@@ -34,8 +40,17 @@ pub(crate) fn describe() {
     describe_histogram!(WRITER_CALLS, "Calls in one transaction of SQLite");
     describe_histogram!(WRITER_SECONDS, Unit::Seconds, "Time of one transaction of SQLite, with its commit");
     describe_counter!(STORAGE_ERRORS, "Calls that the storage failed, by kind: unavailable or backend");
+    describe_counter!(
+        RECOVERED,
+        "Messages read from the storage for those who listen, as no notice of them had come"
+    );
     describe_gauge!(SOCKETS, "Connected sockets");
+    describe_gauge!(SOCKETS_UNKNOWN, "Sockets that have not said who they are");
     describe_counter!(SOCKETS_LAGGING, "Sockets closed because they could not keep up");
+    describe_gauge!(USERS_ONLINE, "Users with a live connection");
+    describe_gauge!(CONVERSATIONS_HEARD, "Conversations that a socket listens to");
+    describe_gauge!(TYPISTS, "Typing notices that have not ended");
+    describe_counter!(STORAGE_CALLS, "Calls of the storage, by kind: read or write");
     describe_counter!(HANDED, "Events handed to sockets, by event");
     describe_gauge!(HASHINGS, "Password hashings that run or wait");
 }
@@ -83,10 +98,45 @@ pub(crate) fn storage_failed(kind: &'static str) {
     counter!(STORAGE_ERRORS, "kind" => kind).increment(1);
 }
 
+/// Messages were read for those who listen, as no notice of them had come.
+pub(crate) fn messages_recovered(count: u64) {
+    if count > 0 {
+        counter!(RECOVERED).increment(count);
+    }
+}
+
 /// This many sockets are connected.
 #[cfg(feature = "socketio")]
 pub(crate) fn sockets_connected(now: usize) {
     gauge!(SOCKETS).set(number(now));
+}
+
+/// This many sockets have not said who they are.
+#[cfg(feature = "socketio")]
+pub(crate) fn sockets_unknown(now: usize) {
+    gauge!(SOCKETS_UNKNOWN).set(number(now));
+}
+
+/// Sockets listen to this many conversations.
+#[cfg(feature = "socketio")]
+pub(crate) fn conversations_listened_to(now: usize) {
+    gauge!(CONVERSATIONS_HEARD).set(number(now));
+}
+
+/// This many users are online.
+pub(crate) fn users_online(now: usize) {
+    gauge!(USERS_ONLINE).set(number(now));
+}
+
+/// There are this many typing notices.
+pub(crate) fn typing_notices(now: usize) {
+    gauge!(TYPISTS).set(number(now));
+}
+
+/// A call of the storage begins: `read` or `write`.
+#[cfg(any(feature = "sqlite", feature = "postgres"))]
+pub(crate) fn storage_called(kind: &'static str) {
+    counter!(STORAGE_CALLS, "kind" => kind).increment(1);
 }
 
 /// A socket could not keep up.

@@ -2,12 +2,13 @@
 
 use std::sync::Arc;
 
+use priyo_core::storage::postgres::PostgresStorage;
 use priyo_core::storage::sqlite::SqliteStorage;
 use priyo_core::transport::socketio::SocketIoTransport;
-use priyo_core::{Accounts, ChatEngine, FileStore, Limits};
+use priyo_core::{Accounts, ChatEngine, EngineBuilder, FileStore, Limits};
 
 use crate::ServeError;
-use crate::config::{Config, Database, Secrets};
+use crate::config::{Config, Database, Secret, Secrets};
 
 /// The engine of a server.
 pub(crate) async fn start(
@@ -15,16 +16,20 @@ pub(crate) async fn start(
     secrets: &Secrets,
     sockets: &SocketIoTransport,
 ) -> Result<ChatEngine, ServeError> {
-    let storage = match &config.database {
-        Database::Sqlite(path) => SqliteStorage::open(path)?,
-        Database::Postgres(_) => return Err(ServeError::NoPostgres),
-    };
     let mut accounts = Accounts::new(secrets.access.reveal(), secrets.refresh.reveal());
     accounts.access_ttl = config.access_ttl;
     accounts.refresh_ttl = config.refresh_ttl;
     let mut limits = Limits::default();
     limits.upload_bytes = config.max_file_bytes;
-    ChatEngine::builder(storage, accounts.self_service_roles(config.self_service_roles))
+    if !config.rate_limits {
+        (limits.sockets_per_address, limits.unknown_sockets_per_address) = (usize::MAX, usize::MAX);
+    }
+    let accounts = accounts.self_service_roles(config.self_service_roles);
+    let builder = match &config.database {
+        Database::Sqlite(path) => ChatEngine::builder(SqliteStorage::open(path)?, accounts),
+        Database::Postgres(url) => on_postgres(url, accounts).await?,
+    };
+    builder
         .files(FileStore::local(&config.upload_dir).map_err(ServeError::Uploads)?)
         .transport(Arc::new(sockets.clone()))
         .limits(limits)
@@ -35,9 +40,15 @@ pub(crate) async fn start(
 
 /// An engine for a command that makes accounts, while a server may run on the same database. It signs nobody in.
 pub(crate) async fn start_beside_server(config: &Config) -> Result<ChatEngine, ServeError> {
-    let storage = match &config.database {
-        Database::Sqlite(path) => SqliteStorage::open_beside_server(path)?,
-        Database::Postgres(_) => return Err(ServeError::NoPostgres),
+    let accounts = Accounts::new([], []);
+    let builder = match &config.database {
+        Database::Sqlite(path) => ChatEngine::builder(SqliteStorage::open_beside_server(path)?, accounts),
+        // Servers share it anyway.
+        Database::Postgres(url) => on_postgres(url, accounts).await?,
     };
-    ChatEngine::builder(storage, Accounts::new([], [])).build().await.map_err(ServeError::Engine)
+    builder.build().await.map_err(ServeError::Engine)
+}
+
+async fn on_postgres(url: &Secret, accounts: Accounts) -> Result<EngineBuilder, ServeError> {
+    Ok(ChatEngine::builder(PostgresStorage::open(url.reveal()).await?, accounts))
 }

@@ -17,7 +17,7 @@ use std::net::{SocketAddr, TcpListener};
 use std::time::Duration;
 
 use priyo_core::model::Registration;
-use priyo_core::storage::sqlite::OpenError;
+use priyo_core::storage::{postgres, sqlite};
 use priyo_core::transport::http::route_not_found;
 use priyo_core::transport::rest;
 use priyo_core::transport::socketio::SocketIoTransport;
@@ -51,12 +51,12 @@ pub enum ServeError {
     /// See [`SecretsError`].
     #[error(transparent)]
     Secrets(#[from] SecretsError),
-    /// `DATABASE_URL` names a PostgreSQL server.
-    #[error("this build has no PostgreSQL storage: set DATABASE_URL to a file, for example sqlite:priyo.db")]
-    NoPostgres,
     /// The database file cannot be used.
     #[error("cannot open the database: {0}")]
-    Database(#[from] OpenError),
+    Sqlite(#[from] sqlite::OpenError),
+    /// The database in PostgreSQL cannot be used.
+    #[error("cannot open the database of DATABASE_URL: {0}")]
+    Postgres(#[from] postgres::OpenError),
     /// The folder for uploads cannot be used.
     #[error("cannot use the folder for uploads: {0}; set UPLOAD_DIR to one that can be written")]
     Uploads(#[source] io::Error),
@@ -129,11 +129,7 @@ pub async fn create_admin(config: &Config, admin: Registration) -> Result<(), Se
 }
 
 fn listen_settings(config: &Config) -> Listen {
-    let mut settings = Listen::default();
-    if config.trusted_proxies > 0 {
-        // All connections come from the proxy then.
-        settings.per_address = None;
-    }
+    let mut settings = Listen { trusted_proxies: config.trusted_proxies, ..Listen::default() };
     if !config.rate_limits {
         (settings.per_address, settings.total) = (None, None);
     }

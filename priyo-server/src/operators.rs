@@ -10,11 +10,13 @@ use axum::http::header::CONTENT_TYPE;
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
+use metrics::{describe_gauge, gauge};
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
 use priyo_core::model::Role;
 use priyo_core::transport::describe;
 use priyo_core::transport::http::bearer_token;
 use priyo_core::{ChatEngine, Error};
+use tokio::runtime::Handle;
 
 use crate::config::{Config, Secret};
 
@@ -26,10 +28,14 @@ const SIZES: &[f64] = &[1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0];
 /// How often what was measured is folded together, so that it does not grow between two scrapes.
 const UPKEEP_EVERY: Duration = Duration::from_secs(5);
 
+/// Tasks of the runtime that have not ended: more and more of them, while no more is asked of the server, is a leak.
+const TASKS: &str = "priyo_tasks";
+
 /// Starts measuring. There is one recorder in a process, however many servers are in it; a host program's own
 /// stays, and `/metrics` is then empty. Comes before the engine is built.
 pub(crate) fn start_measuring() {
     let Some(recorder) = recorder() else { return };
+    describe_gauge!(TASKS, "Tasks that have not ended");
     tokio::spawn(async move {
         let mut tick = tokio::time::interval(UPKEEP_EVERY);
         loop {
@@ -62,6 +68,8 @@ pub(crate) fn routes(engine: &ChatEngine, config: &Config) -> Router {
 }
 
 async fn metrics() -> Response {
+    let tasks = Handle::current().metrics().num_alive_tasks();
+    gauge!(TASKS).set(f64::from(u32::try_from(tasks).unwrap_or(u32::MAX)));
     let text = recorder().map(PrometheusHandle::render).unwrap_or_default();
     ([(CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], text).into_response()
 }

@@ -245,12 +245,18 @@ fn a_database_that_cannot_be_opened_is_explained() {
 }
 
 #[test]
-fn a_postgresql_url_is_refused_without_showing_it() {
-    let output = run(&[], &[("PORT", "0"), ("DATABASE_URL", "postgresql://chat:hunter2@db/chat")], "");
-    let errors = text(&output.stderr);
-    assert!(!output.status.success());
-    assert!(errors.contains("no PostgreSQL storage"), "{errors}");
-    assert!(!errors.contains("hunter2") && !text(&output.stdout).contains("hunter2"));
+fn a_postgresql_that_cannot_be_used_is_explained_without_its_password() {
+    for (url, hint) in [
+        // Nothing listens on that port.
+        ("postgresql://chat:hunter2@127.0.0.1:1/chat", "no PostgreSQL server answers at 127.0.0.1:1"),
+        ("postgresql://chat:hunter2@127.0.0.1:1/chat?shema=public", "\"shema\""),
+    ] {
+        let output = run(&[], &[("PORT", "0"), ("DATABASE_URL", url)], "");
+        let errors = text(&output.stderr);
+        assert!(!output.status.success());
+        assert!(errors.contains(hint), "{errors}");
+        assert!(!errors.contains("hunter2") && !text(&output.stdout).contains("hunter2"));
+    }
 }
 
 #[test]

@@ -111,9 +111,7 @@ async fn passwords_are_kept_as_argon2id_with_salts_of_their_own() {
     registered(&app, "alice").await;
     registered(&app, "bob").await;
 
-    let bytes = std::fs::read(app.database()).unwrap();
-    let log = std::fs::read(app.database().with_extension("db-wal")).unwrap_or_default();
-    let all = String::from_utf8_lossy(&[bytes, log].concat()).into_owned();
+    let all = app.database().dump().await;
 
     assert!(!all.contains(PASSWORD));
     let salts: std::collections::BTreeSet<&str> = all

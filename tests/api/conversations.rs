@@ -93,7 +93,7 @@ async fn a_direct_conversation_is_between_exactly_two_who_exist() {
         assert_eq!(refused.error(), text, "{body}");
     }
     assert_eq!(app.events(), []);
-    assert_eq!(app.rows("conversations"), 0);
+    assert_eq!(app.rows("conversations").await, 0);
 }
 
 #[tokio::test]
@@ -128,7 +128,7 @@ async fn what_is_not_a_conversation_is_refused_field_by_field() {
         ["participantIds", "type"]
     );
     assert_eq!(app.events(), []);
-    assert_eq!(app.rows("conversations"), 0);
+    assert_eq!(app.rows("conversations").await, 0);
 }
 
 #[tokio::test]
@@ -152,7 +152,7 @@ async fn a_pair_has_one_open_direct_conversation_also_under_a_race() {
         assert_keys(&refused.json(), &["error", "code", "requestId", "conversationId"]);
         assert_eq!(refused.json()["conversationId"], id);
     }
-    assert_eq!(app.rows("conversations"), 1);
+    assert_eq!(app.rows("conversations").await, 1);
     assert_eq!(app.event_names(), ["conversation:new"]);
 }
 
@@ -286,7 +286,7 @@ async fn a_foreign_conversation_and_none_at_all_get_the_same_answer() {
     assert_keys(&seen, &["conversation"]);
     assert_conversation(&seen["conversation"]);
     assert_eq!(seen["conversation"]["participants"].as_array().unwrap().len(), 2);
-    assert_eq!(app.rows("audit_log"), 1, "an admin who looks in is noted");
+    assert_eq!(app.rows("audit_log").await, 1, "an admin who looks in is noted");
     assert_eq!(app.events(), []);
 }
 

@@ -32,10 +32,14 @@ async fn routes(app: &TestApp) -> (Person, Vec<Route>) {
 }
 
 /// Everything that a request could change, counted.
-fn state(app: &TestApp) -> Vec<u64> {
+async fn state(app: &TestApp) -> Vec<u64> {
     let tables =
         ["users", "sessions", "refresh_tokens", "conversations", "participants", "messages", "message_reads"];
-    tables.iter().map(|table| app.rows(table)).collect()
+    let mut counts = Vec::new();
+    for table in tables {
+        counts.push(app.rows(table).await);
+    }
+    counts
 }
 
 /// Sends every route what `spoil` makes of its good body, and looks at each answer; afterwards nobody has heard
@@ -43,13 +47,13 @@ fn state(app: &TestApp) -> Vec<u64> {
 async fn each_route(spoil: impl Fn(&Value) -> Vec<u8>, check: impl Fn(&str, &Answer)) {
     let app = TestApp::new().await;
     let (alice, routes) = routes(&app).await;
-    let before = state(&app);
+    let before = state(&app).await;
     for Route { path, body, .. } in &routes {
         let answer = alice.post_bytes(path, spoil(body)).await;
         check(path, &answer);
     }
     assert_eq!(app.events(), []);
-    assert_eq!(state(&app), before);
+    assert_eq!(state(&app).await, before);
     assert_eq!(alice.get("/api/auth/me").await.status, 200);
 }
 
@@ -174,7 +178,7 @@ async fn a_body_of_64_kib_is_read_and_one_byte_more_is_not() {
 async fn only_json_is_taken() {
     let app = TestApp::new().await;
     let (alice, routes) = routes(&app).await;
-    let before = state(&app);
+    let before = state(&app).await;
     for Route { path, body, .. } in &routes {
         for content_type in [
             None,
@@ -195,7 +199,7 @@ async fn only_json_is_taken() {
             );
         }
     }
-    assert_eq!((state(&app), app.events()), (before, vec![]));
+    assert_eq!((state(&app).await, app.events()), (before, vec![]));
     for content_type in
         ["application/json", "application/json; charset=utf-8", "Application/JSON;charset=UTF-8"]
     {
@@ -209,7 +213,7 @@ async fn only_json_is_taken() {
 async fn who_one_is_is_asked_before_what_one_wants() {
     let app = TestApp::new().await;
     let (alice, routes) = routes(&app).await;
-    let before = state(&app);
+    let before = state(&app).await;
     for Route { path, .. } in routes.iter().filter(|route| route.private) {
         for (content_type, body) in [
             ("application/json", "{"),
@@ -234,7 +238,7 @@ async fn who_one_is_is_asked_before_what_one_wants() {
     ] {
         assert_eq!(app.anonymous("GET", path).await.refusal(), (401, "unauthenticated".to_owned()), "{path}");
     }
-    assert_eq!((state(&app), app.events()), (before, vec![]));
+    assert_eq!((state(&app).await, app.events()), (before, vec![]));
 }
 
 #[tokio::test]

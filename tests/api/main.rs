@@ -6,6 +6,7 @@ mod accounts;
 mod conversations;
 mod errors;
 mod files;
+mod host;
 mod input;
 mod limits;
 mod messages;

@@ -164,7 +164,7 @@ async fn what_is_not_a_message_is_refused_field_by_field_and_nobody_hears_of_it(
     }
     assert_eq!(alice.post("/api/messages", json!({})).await.fields_at_fault(), ["conversationId", "content"]);
     assert_eq!(app.events(), []);
-    assert_eq!(app.rows("messages"), 0);
+    assert_eq!(app.rows("messages").await, 0);
 }
 
 #[tokio::test]
@@ -211,7 +211,7 @@ async fn an_outsider_and_an_unknown_conversation_get_the_same_answer() {
     let refused = root.post("/api/messages", json!({"conversationId": conversation, "content": "x"})).await;
     assert_eq!(refused.refusal(), (403, "forbidden".to_owned()), "an admin reads, and says nothing");
     assert_eq!(app.events(), []);
-    assert_eq!(app.rows("messages"), 0);
+    assert_eq!(app.rows("messages").await, 0);
 }
 
 #[tokio::test]

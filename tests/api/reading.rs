@@ -109,10 +109,10 @@ async fn an_outsider_reads_nothing_and_an_admin_reads_all_and_is_noted() {
             );
         }
     }
-    let noted = app.rows("audit_log");
+    let noted = app.rows("audit_log").await;
     let page = root.get(format!("/api/messages/{conversation}")).await.expect(200).json();
     assert_eq!(seqs(&page), [1, 2]);
-    assert_eq!(app.rows("audit_log"), noted + 1);
+    assert_eq!(app.rows("audit_log").await, noted + 1);
     assert_eq!(app.events(), [], "unannounced: no delivery to an admin who only looks");
 }
 

@@ -57,7 +57,7 @@ async fn email_and_username_are_taken_without_regard_to_case() {
         assert_eq!(refused.refusal(), (409, "conflict".to_owned()), "{other}");
         assert_eq!(refused.error(), "User with this email or username already exists");
     }
-    assert_eq!(app.rows("users"), 1);
+    assert_eq!(app.rows("users").await, 1);
 }
 
 #[tokio::test]
@@ -113,7 +113,7 @@ async fn every_field_at_fault_is_named_and_nothing_is_made() {
     let mut named = all.fields_at_fault();
     named.sort();
     assert_eq!(named, ["age", "email", "password", "role", "username"]);
-    assert_eq!(app.rows("users"), 0);
+    assert_eq!(app.rows("users").await, 0);
 }
 
 #[tokio::test]
@@ -161,7 +161,7 @@ async fn only_an_admin_makes_agents_and_admins_while_self_service_roles_are_off(
         assert_keys(&refused.json(), &["error", "code", "requestId", "required", "current"]);
         assert_eq!(refused.json()["current"], role);
     }
-    assert_eq!(app.rows("users"), 3);
+    assert_eq!(app.rows("users").await, 3);
 
     let made = root.post("/api/auth/register", body).await.expect(201).json();
     assert_eq!(made["user"]["role"], "AGENT");
@@ -195,5 +195,5 @@ async fn two_who_want_the_same_name_at_once_do_not_both_get_it() {
     let mut statuses = [one.status, other.status];
     statuses.sort_unstable();
     assert_eq!(statuses, [201, 409]);
-    assert_eq!(app.rows("users"), 1);
+    assert_eq!(app.rows("users").await, 1);
 }

@@ -54,7 +54,7 @@ async fn an_upload_answers_with_what_was_stored() {
         assert_eq!(got.header("content-length"), PNG.len().to_string());
     }
     assert_ne!(uploaded(&alice, "holiday.png", PNG).await["filename"], *name, "twice is two files");
-    assert_eq!((stored(&app), app.rows("files")), (2, 2));
+    assert_eq!((stored(&app), app.rows("files").await), (2, 2));
 }
 
 #[tokio::test]
@@ -103,7 +103,7 @@ async fn what_is_not_allowed_or_contradicts_itself_is_refused_and_leaves_nothing
         let refused = alice.uploads_as("file", name, media, bytes).await;
         assert_eq!(refused.refusal(), (415, "unsupported_media_type".to_owned()), "{name} {media:?}");
     }
-    assert_eq!((stored(&app), app.rows("files")), (0, 0));
+    assert_eq!((stored(&app), app.rows("files").await), (0, 0));
 }
 
 #[tokio::test]
@@ -144,7 +144,7 @@ async fn exactly_the_limit_is_taken_and_one_byte_more_is_not() {
 
     assert_eq!(refused.refusal(), (413, "payload_too_large".to_owned()));
     assert_eq!((refused.error(), &refused.json()["maxSize"]), ("File too large".to_owned(), &json!(100_000)));
-    assert_eq!((stored(&app), app.rows("files")), (1, 1));
+    assert_eq!((stored(&app), app.rows("files").await), (1, 1));
 }
 
 #[tokio::test]
@@ -158,7 +158,7 @@ async fn a_request_without_a_file_is_told_so() {
         assert_eq!(refused.refusal(), (400, "validation_failed".to_owned()), "{}", refused.text());
         assert_eq!(refused.error(), "No file uploaded");
     }
-    assert_eq!((stored(&app), app.rows("files")), (0, 0));
+    assert_eq!((stored(&app), app.rows("files").await), (0, 0));
 }
 
 #[tokio::test]
@@ -183,7 +183,7 @@ async fn a_broken_upload_is_refused_and_leaves_nothing() {
         let refused = alice.send("POST", "/api/upload", content_type, cut.clone().into()).await;
         assert!([400, 415].contains(&refused.status), "{content_type:?}: {}", refused.text());
     }
-    assert_eq!((stored(&app), app.rows("files")), (0, 0));
+    assert_eq!((stored(&app), app.rows("files").await), (0, 0));
     let anonymous = app.wire.send("POST", "/api/upload", &[], cut.into()).await;
     assert_eq!(anonymous.refusal(), (401, "unauthenticated".to_owned()));
 }
@@ -328,5 +328,5 @@ async fn a_file_that_is_not_ones_own_cannot_be_sent() {
         let refused = alice.post("/api/messages", body.clone()).await;
         assert_eq!(refused.refusal(), (400, "validation_failed".to_owned()), "{body}");
     }
-    assert_eq!((app.events(), app.rows("messages")), (vec![], 0));
+    assert_eq!((app.events(), app.rows("messages").await), (vec![], 0));
 }

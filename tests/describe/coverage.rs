@@ -83,10 +83,9 @@ async fn a_path_takes_the_methods_that_are_described_and_no_other() {
 
 #[tokio::test]
 async fn what_an_engine_does_not_have_is_not_described() {
-    let (storage, _folder) = priyo_tests::sqlite().await;
+    let database = priyo_tests::Database::new();
     let accounts = priyo_core::Accounts::new(priyo_tests::ACCESS_SECRET, priyo_tests::REFRESH_SECRET);
-    let engine =
-        priyo_core::ChatEngine::builder(storage, accounts).public_path("/chat/").build().await.unwrap();
+    let engine = database.engine(accounts).await.public_path("/chat/").build().await.unwrap();
     let description = Description::of_rest(&engine).await;
     assert!(description.operations().iter().all(|(_, path)| !path.contains("upload")));
     assert_eq!(description.0["servers"][0]["url"], "/chat");
@@ -138,10 +137,12 @@ async fn every_event_that_a_socket_takes_is_described_and_no_other() {
     let (app, server) = (TestApp::new().await, TestServer::start().await);
     let described = Description::of_sockets(&app.engine).await.messages("fromClient");
     let expected = [
+        "auth:refresh",
         "conversation:join",
         "conversation:leave",
         "message:read",
         "message:send",
+        "sync",
         "typing:start",
         "typing:stop",
     ];

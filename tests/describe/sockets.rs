@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use priyo_core::model::Clock;
 use priyo_tests::{Person, Socket, TestApp, TestServer};
 use serde_json::{Value, json};
 
@@ -85,6 +86,19 @@ async fn events_and_acknowledgements_are_described() {
     chat.ask(&mut at_bob, "message:read", read).await;
     chat.hears(&mut at_alice, "message:read").await;
 
+    let now = Clock::system().now();
+    let soon_over = alice.with_token(alice.claims(now).claim("exp", now.as_secs() + 2).sign());
+    let mut short = chat.socket(&soon_over).await;
+    chat.hears(&mut short, "auth:expiring").await;
+    chat.ask(&mut short, "auth:refresh", json!({"token": alice.token})).await;
+    let empty = alice.starts_group_with(&[]).await;
+    let known = json!({"conversations": {&id: 1, "x": 0}, "newAfter": null});
+    let synced = chat.ask(&mut short, "sync", known).await;
+    assert_eq!((&synced["new"][0]["id"], &synced["gone"]), (&json!(empty), &json!(["x"])));
+    assert_eq!(synced["conversations"][&id]["messages"].as_array().unwrap().len(), 1);
+    let known = json!({"conversations": {}, "newAfter": id});
+    chat.ask(&mut short, "sync", known).await;
+
     bob.post_nothing(format!("/api/conversations/{id}/leave")).await.expect(200);
     let gone = chat.hears(&mut at_bob, "conversation:updated").await;
     assert_eq!(gone["gone"], true);
@@ -138,6 +152,9 @@ async fn refusals_are_described() {
         ("typing:start", json!({})),
         ("typing:stop", json!({"conversationId": 1})),
         ("message:read", json!({"conversationId": id})),
+        ("sync", json!({"conversations": {&id: -1}})),
+        ("sync", json!({})),
+        ("auth:refresh", json!({})),
     ] {
         assert!(!chat.description.takes_event(event, &payload), "{event} {payload}");
         assert_eq!(chat.refused(&mut at_admin, event, payload).await, "validation_failed", "{event}");

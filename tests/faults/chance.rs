@@ -3,6 +3,7 @@
 use std::hash::{BuildHasher, RandomState};
 use std::path::{Path, PathBuf};
 
+use priyo_tests::Database;
 use tempfile::TempDir;
 
 /// Pseudo-random numbers (SplitMix64).
@@ -26,6 +27,16 @@ impl Dice {
     pub(crate) fn between(&mut self, from: u64, to: u64) -> u64 {
         from + self.next() % (to - from)
     }
+
+    /// One of so many places.
+    pub(crate) fn place(&mut self, places: usize) -> usize {
+        usize::try_from(self.between(0, places as u64)).unwrap()
+    }
+
+    /// Yes or no.
+    pub(crate) fn coin(&mut self) -> bool {
+        self.next().is_multiple_of(2)
+    }
 }
 
 /// The seed of this run.
@@ -36,12 +47,22 @@ pub(crate) fn seed() -> u64 {
     }
 }
 
-/// How many rounds to go.
-pub(crate) fn rounds(default: u64) -> u64 {
-    std::env::var("PRIYO_ROUNDS").map_or(default, |rounds| rounds.parse().expect("PRIYO_ROUNDS is a number"))
+/// Whether the long forms of the tests are asked for.
+pub(crate) fn is_long() -> bool {
+    std::env::var_os("PRIYO_LONG").is_some_and(|value| !value.is_empty())
 }
 
-/// The data and the history of a run. They go with it, unless it fails: then they stay, and it says where they are.
+/// How many rounds to go in the short form and in the long one, if nobody says otherwise.
+pub(crate) fn rounds(short: u64, long: u64) -> u64 {
+    match std::env::var("PRIYO_ROUNDS") {
+        Ok(rounds) => rounds.parse().expect("PRIYO_ROUNDS is a number"),
+        Err(_) if is_long() => long,
+        Err(_) => short,
+    }
+}
+
+/// The data and the history of a run, and the seed that repeats it. They go with it, unless it fails: then they stay,
+/// and it says where they are.
 #[derive(Debug)]
 pub(crate) struct Evidence {
     seed: u64,
@@ -49,11 +70,30 @@ pub(crate) struct Evidence {
 }
 
 impl Evidence {
-    pub(crate) fn of(seed: u64) -> Self {
-        Self { seed, dir: Some(TempDir::new().unwrap()) }
+    /// Of a run by the seed that is asked for, or one that nobody has tried.
+    pub(crate) fn new() -> Self {
+        Self::of(seed())
     }
 
-    /// A folder for the data of a server, made if it is not there.
+    /// Of a run by this seed.
+    pub(crate) fn of(seed: u64) -> Self {
+        let evidence = Self { seed, dir: Some(TempDir::new().unwrap()) };
+        // One that is killed for taking too long has no time to say it.
+        println!("PRIYO_SEED={seed} history={}", evidence.history().display());
+        evidence
+    }
+
+    /// The chance of the run.
+    pub(crate) fn dice(&self) -> Dice {
+        Dice::new(self.seed)
+    }
+
+    /// A database for a server, and a folder for what it keeps beside it.
+    pub(crate) fn database(&self) -> Database {
+        Database::in_folder(&self.folder("data"))
+    }
+
+    /// A folder, made if it is not there.
     pub(crate) fn folder(&self, name: &str) -> PathBuf {
         let folder = self.root().join(name);
         std::fs::create_dir_all(&folder).unwrap();
@@ -76,7 +116,7 @@ impl Drop for Evidence {
             && let Some(dir) = self.dir.take()
         {
             let kept = dir.keep();
-            eprintln!("PRIYO_SEED={} history={}", self.seed, kept.join("history.jsonl").display());
+            eprintln!("kept: PRIYO_SEED={} history={}", self.seed, kept.join("history.jsonl").display());
         }
     }
 }

@@ -6,14 +6,12 @@ use priyo_core::model::fields::Unknown;
 use priyo_core::transport::rest;
 use priyo_core::{ChatEngine, Limits};
 use priyo_server::listen::Listen;
-use priyo_tests::{Person, Socket};
+use priyo_tests::{Mounted, Person, Served, Socket};
 use serde_json::{Value, json};
 use socketioxide::SocketIo;
 use socketioxide::extract::{AckSender, Data, SocketRef};
 
-use crate::mounted::{Mounted, Served};
-
-const SENDS: usize = 5_000;
+const SENDS: usize = 20_000;
 
 /// Enough for all sends at once, so that none is refused.
 fn limits() -> Limits {
@@ -41,7 +39,7 @@ async fn ordinary_handlers_would_let_pipelined_sends_overtake_each_other() {
     let person = server.customer("someone").await;
     let conversation = person.starts_group_with(&[]).await;
 
-    let mut socket = server.socket(&person).await;
+    let mut socket = Socket::connect(server.addr, &person.token).await.unwrap();
     // The handler is there only after the client was let in.
     socket.next("ready").await;
     pipeline(socket, &conversation).await;

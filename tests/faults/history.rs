@@ -7,10 +7,11 @@ use std::path::Path;
 use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
+use priyo_tests::Told;
 use serde_json::{Value, json};
 
 /// The way that a message takes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) enum Door {
     Rest,
     Socket,
@@ -30,16 +31,8 @@ impl Door {
 pub(crate) struct Send {
     pub(crate) sender: String,
     pub(crate) conversation: String,
+    /// The sender's name for it. Of one who gives none, who must be a control, it is the text.
     pub(crate) client_message_id: String,
-    pub(crate) content: String,
-}
-
-/// A message as a client was told of it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Told {
-    pub(crate) conversation: String,
-    pub(crate) seq: u64,
-    pub(crate) id: String,
     pub(crate) content: String,
 }
 
@@ -54,8 +47,14 @@ pub(crate) enum Record {
     Fail(Arc<Send>, String),
     /// Nobody knows: it may be there or not.
     Unknown(Arc<Send>, Door),
-    /// A live event came.
-    Heard(Told),
+    /// A live event came to somebody.
+    Heard { receiver: String, told: Told },
+    /// All that somebody has of a conversation after they have asked for what they missed.
+    View { receiver: String, conversation: String, door: Door, messages: Arc<[Told]> },
+    /// Somebody was told that they have read this message.
+    Marked { reader: String, conversation: String, seq: u64 },
+    /// What somebody is told they have not read, while nobody does anything.
+    Unread { reader: String, conversation: String, count: u64 },
 }
 
 /// Everything that happened, in order, here and in a file of JSON lines.
@@ -72,9 +71,9 @@ impl History {
     }
 
     pub(crate) fn add(&self, record: Record) {
+        let mut line = json_of(&record);
         let mut kept = self.kept.lock().unwrap();
         // The time is taken under the lock, so that the lines are in its order.
-        let mut line = json_of(&record);
         line["atMs"] = u64::try_from(self.begin.elapsed().as_millis()).unwrap().into();
         writeln!(kept.1, "{line}").unwrap();
         kept.0.push(record);
@@ -103,9 +102,14 @@ impl History {
         open
     }
 
-    /// How many sends were acknowledged.
+    /// How many sends were acknowledged, each counted once.
     pub(crate) fn acknowledged(&self) -> usize {
-        self.records().iter().filter(|record| matches!(record, Record::Ok(..))).count()
+        let records = self.records();
+        let acknowledged = records.iter().filter_map(|record| match record {
+            Record::Ok(send, _) => Some(send.client_message_id.as_str()),
+            _ => None,
+        });
+        acknowledged.collect::<HashSet<_>>().len()
     }
 }
 
@@ -118,6 +122,7 @@ fn json_of(record: &Record) -> Value {
         line["conversation"] = told.conversation.clone().into();
         line["seq"] = told.seq.into();
         line["id"] = told.id.clone().into();
+        line["sender"] = told.sender.clone().into();
         line["content"] = told.content.clone().into();
     };
     match record {
@@ -142,10 +147,21 @@ fn json_of(record: &Record) -> Value {
             line["door"] = format!("{door:?}").into();
             line
         }
-        Record::Heard(event) => {
-            let mut line = json!({"type": "heard"});
+        Record::Heard { receiver, told: event } => {
+            let mut line = json!({"type": "heard", "receiver": receiver});
             told(&mut line, event);
             line
+        }
+        Record::View { receiver, conversation, door, messages } => {
+            let ids: Vec<_> = messages.iter().map(|told| json!([told.seq, told.id])).collect();
+            json!({"type": "view", "receiver": receiver, "conversation": conversation,
+                   "door": format!("{door:?}"), "messages": ids})
+        }
+        Record::Marked { reader, conversation, seq } => {
+            json!({"type": "marked", "reader": reader, "conversation": conversation, "seq": seq})
+        }
+        Record::Unread { reader, conversation, count } => {
+            json!({"type": "unread", "reader": reader, "conversation": conversation, "count": count})
         }
     }
 }

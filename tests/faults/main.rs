@@ -1,19 +1,42 @@
 //! What must hold when something breaks, and a control for each: the same check on something worse must fail.
 //!
-//! `PRIYO_ROUNDS` says how often the program is killed; `PRIYO_SEED` repeats a run, as far as chance is concerned.
+//! Each test has a short form and a long one, which `PRIYO_LONG=1` asks for. `PRIYO_SEED` repeats a run, as far as
+//! chance is concerned; a run that fails says its seed, and where its history is. `PRIYO_ROUNDS` repeats a fault as
+//! often as it says.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a surprise must fail the test")]
 
+mod backup;
 mod chance;
 mod checker;
-mod concurrency;
+mod clock;
 mod controls;
+mod crowd;
+mod disk_full;
+mod embedded;
 mod emit_order;
+mod flood;
 mod history;
+mod hot_conversation;
 mod kill_nine;
-mod mounted;
+mod long_history;
+mod lost_acks;
+mod measures;
+mod migrating;
+mod model;
+mod network_cuts;
+mod nodes;
+mod own_mounts;
 mod panicking;
+mod postgres;
 mod power_loss;
+mod presence;
+mod recorded;
+mod slowloris;
 mod stalled;
+mod starting;
+mod stopping;
+mod stored;
+mod storm;
 mod strangers;
 mod workload;

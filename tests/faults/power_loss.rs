@@ -9,7 +9,7 @@ use std::process::Stdio;
 use std::sync::Arc;
 use std::time::Duration;
 
-use priyo_tests::{PATIENCE, ServerProcess};
+use priyo_tests::{Database, PATIENCE, ServerProcess, skipped};
 use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::process::{Child, Command};
 use tokio::time::{sleep, timeout};
@@ -21,12 +21,14 @@ use crate::workload::{Place, Scene};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn nothing_acknowledged_is_lost_in_a_power_cut() {
-    let seed = seed();
-    let mut dice = Dice::new(seed);
-    for round in 0..rounds(2) {
-        let evidence = Evidence::of(seed);
+    let (first, rounds) = (seed(), rounds(3, 20));
+    let mut survived = 0;
+    for round in 0..rounds {
+        // The seed that a round says is that of a first round.
+        let evidence = Evidence::of(first.wrapping_add(round));
+        let mut dice = evidence.dice();
         let Some(cut) = PowerCut::prepare(&evidence).await else { return };
-        let server = ServerProcess::start_with(&cut.dir, &cut.variables()).await;
+        let server = ServerProcess::start_with(&Database::file_in(&cut.dir), &cut.variables()).await;
         let load = cut.scene.begin(&Place::of(&server), &cut.history, "full", &mut dice).await;
         sleep(Duration::from_millis(dice.between(100, 500))).await;
         server.kill_nine().await;
@@ -35,8 +37,9 @@ async fn nothing_acknowledged_is_lost_in_a_power_cut() {
         let violations = cut.recover().await;
         assert!(violations.is_empty(), "round {round}: {violations:#?}");
         assert!(cut.history.acknowledged() > 0);
-        println!("{} acknowledged messages survived", cut.history.acknowledged());
+        survived += cut.history.acknowledged();
     }
+    println!("{survived} acknowledged messages survived {rounds} power cuts");
 }
 
 /// The control: the same cut, with a storage that does not wait for the disk.
@@ -70,7 +73,7 @@ impl PowerCut {
     async fn prepare(evidence: &Evidence) -> Option<Self> {
         let library = compile(&evidence.folder("library")).await?;
         let (dir, shadow) = (evidence.folder("data"), evidence.folder("shadow"));
-        let scene = Scene::set(&dir).await;
+        let scene = Scene::set(&Database::file_in(&dir)).await;
         // Nobody has it open: all of it is in the one file.
         assert!(!dir.join("priyo.db-wal").exists());
         std::fs::copy(dir.join("priyo.db"), shadow.join("priyo.db")).unwrap();
@@ -88,10 +91,11 @@ impl PowerCut {
 
     /// Starts the server on what is left, and looks for what is wrong with it.
     async fn recover(&self) -> Vec<Violation> {
-        let server = ServerProcess::start(&self.shadow).await;
+        let left = Database::file_in(&self.shadow);
+        let server = ServerProcess::start(&left).await;
         let place = Place::of(&server);
         self.scene.retry_unknown(&place, &self.history).await;
-        self.scene.check(&place, &self.history, &self.shadow.join("priyo.db")).await
+        self.scene.check(&place, &self.history, &left).await
     }
 }
 
@@ -103,7 +107,7 @@ async fn compile(into: &Path) -> Option<PathBuf> {
     match command.arg(&library).arg(source).args(["-ldl", "-lpthread"]).status().await {
         Ok(status) => assert!(status.success(), "unsync.c does not compile"),
         Err(error) => {
-            println!("SKIPPED: no C compiler ({error})");
+            skipped(&format!("no C compiler ({error})"));
             return None;
         }
     }

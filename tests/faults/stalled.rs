@@ -5,18 +5,19 @@ use std::time::Duration;
 use priyo_core::model::UserId;
 use priyo_core::{ChatEngine, Limits};
 use priyo_server::listen::Listen;
-use priyo_tests::{PATIENCE, Person, ServerProcess, Socket};
+use priyo_tests::{Database, Mounted, PATIENCE, Person, Served, ServerProcess, Socket};
 use serde_json::{Value, json};
-use tempfile::TempDir;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep};
 
-use crate::mounted::{Mounted, Served};
+use crate::chance::is_long;
 
 /// More than the kernel keeps for a client that does not read, on both sides.
 const SENDS: usize = 800;
 /// 16 kB of UTF-8 within the limit on code points.
 const CODE_POINTS: usize = 4_000;
+/// Who sends at once.
+const LANES: usize = 8;
 /// How long a server may take to be rid of it.
 const GONE_WITHIN: Duration = Duration::from_secs(15);
 /// The same where the guard's limit is short.
@@ -24,56 +25,45 @@ const SHORT: Duration = Duration::from_secs(1);
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_client_that_never_reads_is_gone_in_time_and_costs_nobody_a_message() {
-    let dir = TempDir::new().unwrap();
-    let server = ServerProcess::start(dir.path()).await;
+    let (sends, others) = if is_long() { (4_000, 10) } else { (SENDS, 3) };
+    let server = ServerProcess::start(&Database::new()).await;
     let (sender, sleeper) = (server.customer("sender").await, server.customer("sleeper").await);
-    let mut neighbours = Vec::new();
-    for number in 0..3 {
-        neighbours.push(server.customer(&format!("neighbour-{number}")).await);
-    }
+    let neighbours = server.customers("neighbour", others).await;
     let mut others: Vec<&Person> = neighbours.iter().collect();
     others.push(&sleeper);
     let conversation = sender.starts_group_with(&others).await;
-    let mut watcher = server.socket(&sender).await;
+    let watcher = server.socket(&sender).await;
     let mut listening = JoinSet::new();
     for neighbour in &neighbours {
         let mut socket = server.socket(neighbour).await;
         socket.must("conversation:join", conversation.as_str()).await;
-        listening.spawn(numbers(socket));
+        listening.spawn(numbers(socket, sends));
     }
     let mut stalled = stall(server.addr, &sleeper, &conversation).await;
 
-    let begin = Instant::now();
-    flood(&sender, &conversation).await;
+    let watching = tokio::spawn(offline_after(watcher, sleeper.id.clone()));
+    flood(&sender, &conversation, sends).await;
     for heard in listening.join_all().await {
-        assert_eq!(heard, (1..=SENDS as u64).collect::<Vec<_>>());
+        assert_eq!(heard, (1..=sends as u64).collect::<Vec<_>>());
     }
-    let deadline = begin + GONE_WITHIN;
-    loop {
-        let status = watcher.next_by("user:status", deadline).await;
-        if status["userId"] == sleeper.id && status["isOnline"] == false {
-            break;
-        }
-    }
-    println!("gone after {:?}", begin.elapsed());
+    println!("{sends} messages to {} who read; gone after {:?}", neighbours.len(), watching.await.unwrap());
     assert!(stalled.was_reset(), "its connection is still open");
     // What the kernel had for it already.
     assert!(stalled.ends_by(Instant::now() + PATIENCE).await);
     let last = stalled.taken().iter().rev().find_map(|(_, payload)| payload["seq"].as_u64()).unwrap_or(0);
-    assert!(last < SENDS as u64, "it had everything: it was never behind");
+    assert!(last < sends as u64, "it had everything: it was never behind");
 
     let mut again = server.socket(&sleeper).await;
-    assert_eq!(resume(&mut again, &conversation, last).await, (last + 1..=SENDS as u64).collect::<Vec<_>>());
+    assert_eq!(resume(&mut again, &conversation, last).await, (last + 1..=sends as u64).collect::<Vec<_>>());
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_client_that_never_reads_cannot_keep_the_server_from_stopping() {
-    let dir = TempDir::new().unwrap();
-    let server = ServerProcess::start(dir.path()).await;
+    let server = ServerProcess::start(&Database::new()).await;
     let (sender, sleeper) = (server.customer("sender").await, server.customer("sleeper").await);
     let conversation = sender.starts_group_with(&[&sleeper]).await;
     let _stalled = stall(server.addr, &sleeper, &conversation).await;
-    flood(&sender, &conversation).await;
+    flood(&sender, &conversation, SENDS).await;
 
     let begin = Instant::now();
     let ended = server.terminate(PATIENCE).await.expect("the server stops in time");
@@ -108,25 +98,54 @@ async fn the_accept_loop_is_what_closes_a_client_that_never_reads_when_the_serve
     assert!(!was_reset);
 }
 
-/// What became of a client that never reads, some time after it had more than it could take and `then` was done:
-/// whether it counts as online, and whether its connection was reset.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_accept_loop_is_what_closes_a_client_that_never_reads_when_its_access_ends() {
+    let end = |engine: ChatEngine, sleeper: UserId| async move {
+        engine.disconnect_user(sleeper);
+        // That nothing happens has no event to wait for.
+        sleep(SHORT).await;
+    };
+    let mut listen = Listen::default();
+    listen.stall_timeout = Duration::from_hours(1);
+    let (is_online, was_reset) = fate_of(Served::Guarded(listen), end).await;
+    assert!(!is_online && was_reset, "online: {is_online}, reset: {was_reset}");
+
+    // The control: the same engine without it. Nothing more is sent, but the connection stays.
+    let (is_online, was_reset) = fate_of(Served::Plainly, end).await;
+    assert!(!is_online && !was_reset, "online: {is_online}, reset: {was_reset}");
+}
+
+/// As [`fate_of`], some time later.
 async fn fate_after<F: Future<Output = ()>>(
     served: Served,
     then: impl FnOnce(ChatEngine) -> F,
+) -> (bool, bool) {
+    fate_of(served, |engine, _| async move {
+        then(engine).await;
+        // That nothing happens has no event to wait for.
+        sleep(SHORT * 3).await;
+    })
+    .await
+}
+
+/// What became of a client that never reads, after it had more than it could take and `then` was done: whether it
+/// counts as online, and whether its connection was reset.
+async fn fate_of<F: Future<Output = ()>>(
+    served: Served,
+    then: impl FnOnce(ChatEngine, UserId) -> F,
 ) -> (bool, bool) {
     let server = Mounted::start(served, Limits::default()).await;
     let (sender, sleeper) = (server.customer("sender").await, server.customer("sleeper").await);
     let conversation = sender.starts_group_with(&[&sleeper]).await;
     let stalled = stall(server.addr, &sleeper, &conversation).await;
-    flood(&sender, &conversation).await;
-    then(server.engine.clone()).await;
-    // That nothing happens has no event to wait for.
-    sleep(SHORT * 3).await;
-    (server.engine.is_online(UserId::from_client(&sleeper.id)), stalled.was_reset())
+    flood(&sender, &conversation, SENDS).await;
+    let sleeper = UserId::from_client(&sleeper.id);
+    then(server.engine.clone(), sleeper).await;
+    (server.engine.is_online(sleeper), stalled.was_reset())
 }
 
 /// A client that joins, and reads nothing from then on as long as it is left alone.
-async fn stall(addr: std::net::SocketAddr, person: &Person, conversation: &str) -> Socket {
+pub(crate) async fn stall(addr: std::net::SocketAddr, person: &Person, conversation: &str) -> Socket {
     let mut socket = Socket::open(addr, Some(4_096)).await;
     socket.send_text(&format!("40{}", json!({ "token": person.token }))).await;
     socket.welcome().await.unwrap();
@@ -135,12 +154,12 @@ async fn stall(addr: std::net::SocketAddr, person: &Person, conversation: &str) 
 }
 
 /// Sends more than a client that does not read can be given, eight at a time.
-async fn flood(sender: &Person, conversation: &str) {
+pub(crate) async fn flood(sender: &Person, conversation: &str, sends: usize) {
     let mut sending = JoinSet::new();
-    for lane in 0..8 {
+    for lane in 0..LANES {
         let (sender, conversation) = (sender.clone(), conversation.to_owned());
         sending.spawn(async move {
-            for number in (lane..SENDS).step_by(8) {
+            for number in (lane..sends).step_by(LANES) {
                 let text = "\u{1d11e}".repeat(CODE_POINTS - 1);
                 let content = format!("{text}{}", number % 10);
                 let message = json!({"conversationId": conversation, "content": content});
@@ -151,10 +170,21 @@ async fn flood(sender: &Person, conversation: &str) {
     sending.join_all().await;
 }
 
+/// How long until somebody is said to be offline.
+async fn offline_after(mut watcher: Socket, who: String) -> Duration {
+    let begin = Instant::now();
+    loop {
+        let status = watcher.next_by("user:status", begin + GONE_WITHIN).await;
+        if status["userId"] == who && status["isOnline"] == false {
+            return begin.elapsed();
+        }
+    }
+}
+
 /// The numbers of the messages that come, until all have.
-async fn numbers(mut socket: Socket) -> Vec<u64> {
+async fn numbers(mut socket: Socket, sends: usize) -> Vec<u64> {
     let mut numbers = Vec::new();
-    while numbers.len() < SENDS {
+    while numbers.len() < sends {
         numbers.push(socket.next("message:new").await["seq"].as_u64().unwrap());
     }
     numbers

@@ -1,18 +1,23 @@
 //! Eight people who talk in four conversations until the server is gone, and write down what they see.
+//!
+//! Each conversation is without one of them, who tries to listen and must hear nothing.
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
-use std::path::Path;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
 
-use priyo_tests::{PATIENCE, Person, ServerProcess, Socket, Wire};
-use serde_json::{Value, json};
+use priyo_core::model::{Clock, Timestamp};
+use priyo_tests::{Database, PATIENCE, Person, ServerProcess, Socket, Told, Wire};
+use serde_json::json;
 use tokio::sync::Barrier;
 use tokio::task::JoinSet;
 
 use crate::chance::Dice;
-use crate::checker::{Row, Violation, check, rows};
-use crate::history::{Door, History, Record, Send, Told};
+use crate::checker::{Violation, check};
+use crate::history::{Door, History, Record, Send};
+use crate::recorded::{ask, attempt, post};
+use crate::stored::Stored;
 
 const SENDERS: usize = 8;
 const CONVERSATIONS: usize = 4;
@@ -34,29 +39,59 @@ impl Place {
     }
 }
 
-/// The people and the conversations that all of them are in.
+/// What somebody has of each of their conversations.
+type Views = BTreeMap<String, Vec<Told>>;
+
+/// The people, and the conversations that most of them are in.
 #[derive(Debug)]
 pub(crate) struct Scene {
     people: Vec<Person>,
     conversations: Vec<String>,
+    /// By the places of the people.
+    views: Arc<Mutex<Vec<Views>>>,
 }
 
 impl Scene {
-    /// Sets the scene in a database in `dir`, which nobody has open afterwards.
-    pub(crate) async fn set(dir: &Path) -> Self {
-        let server = ServerProcess::start(dir).await;
+    /// Sets the scene in a database, which nobody has open afterwards.
+    pub(crate) async fn set(database: &Database) -> Self {
+        let server = ServerProcess::start(database).await;
         let mut people = Vec::new();
         for number in 0..SENDERS {
             people.push(server.customer(&format!("sender-{number}")).await);
         }
-        let others: Vec<&Person> = people[1..].iter().collect();
         let mut conversations = Vec::new();
-        for _ in 0..CONVERSATIONS {
-            conversations.push(people[0].starts_group_with(&others).await);
+        for without in 0..CONVERSATIONS {
+            let mut members: Vec<&Person> = people.iter().collect();
+            members.remove(without);
+            conversations.push(members[0].starts_group_with(&members[1..]).await);
         }
         let ended = server.terminate(PATIENCE).await.expect("the server stops in time");
         assert!(ended.success());
-        Self { people, conversations }
+        let mut scene = Self { people, conversations, views: Arc::default() };
+        let views = |person| scene.own(person).map(|id| (id.to_owned(), Vec::new())).collect();
+        scene.views = Arc::new(Mutex::new((0..SENDERS).map(views).collect()));
+        scene
+    }
+
+    /// The conversations that somebody is in.
+    fn own(&self, person: usize) -> impl Iterator<Item = &str> {
+        let is_in = move |(without, _): &(usize, &String)| *without != person;
+        self.conversations.iter().enumerate().filter(is_in).map(|(_, id)| id.as_str())
+    }
+
+    fn person(&self, at: &Place, person: usize) -> Person {
+        Person { wire: at.wire.clone(), ..self.people[person].clone() }
+    }
+
+    /// Gives everybody another access token.
+    pub(crate) fn with_tokens(&mut self, token: impl Fn(&Person, Timestamp) -> String) {
+        let now = Clock::system().now();
+        self.people.iter_mut().for_each(|person| person.token = token(person, now));
+    }
+
+    /// One of the people, and a conversation that they are in.
+    pub(crate) fn somebody(&self, at: &Place) -> (Person, String) {
+        (self.person(at, SENDERS - 1), self.conversations[0].clone())
     }
 
     /// Everybody connects and begins to send; when this returns all of them do.
@@ -70,16 +105,21 @@ impl Scene {
         let stop = Arc::new(AtomicBool::new(false));
         let ready = Arc::new(Barrier::new(SENDERS + 1));
         let mut tasks = JoinSet::new();
-        for (number, person) in self.people.iter().enumerate() {
+        for number in 0..SENDERS {
             let sender = Sender {
-                person: Person { wire: at.wire.clone(), ..person.clone() },
-                conversations: self.conversations.clone(),
+                person: self.person(at, number),
+                strange: self.conversations.get(number).cloned(),
                 label: format!("{label}-{number}"),
                 dice: Dice::new(dice.next()),
                 history: history.clone(),
                 stop: stop.clone(),
             };
-            tasks.spawn(sender.work(at.addr, ready.clone()));
+            let (views, addr, ready) = (self.views.clone(), at.addr, ready.clone());
+            tasks.spawn(async move {
+                let mut own = views.lock().unwrap()[number].clone();
+                sender.work(addr, ready, &mut own).await;
+                views.lock().unwrap()[number] = own;
+            });
         }
         ready.wait().await;
         Load { tasks, stop }
@@ -88,41 +128,73 @@ impl Scene {
     /// Sends once more, through the other door, what nobody knows the end of.
     pub(crate) async fn retry_unknown(&self, at: &Place, history: &History) {
         for (send, door) in history.unknown() {
-            let person = self.people.iter().find(|person| person.id == send.sender).unwrap();
-            let person = Person { wire: at.wire.clone(), ..person.clone() };
+            let person = self.people.iter().position(|person| person.id == send.sender).unwrap();
+            let person = self.person(at, person);
             let mut socket = Socket::connect(at.addr, &person.token).await.unwrap();
-            attempt(&person, &mut socket, history, &send, door.other(), 0).await;
+            attempt(&person, &mut socket, history, &send, door.other()).await;
         }
     }
 
-    /// What is wrong with what is stored. The history over REST must be what is stored.
-    pub(crate) async fn check(&self, at: &Place, history: &History, database: &Path) -> Vec<Violation> {
-        let rows = rows(database);
-        let reader = Person { wire: at.wire.clone(), ..self.people[0].clone() };
+    /// What is wrong with what is stored, and with what everybody is told of it now, through each door.
+    pub(crate) async fn check(&self, at: &Place, history: &History, database: &Database) -> Vec<Violation> {
+        for number in 0..SENDERS {
+            let person = self.person(at, number);
+            let mut views = self.views.lock().unwrap()[number].clone();
+            let mut socket = Socket::connect(at.addr, &person.token).await.unwrap();
+            for (conversation, view) in &mut views {
+                catch_up(&mut socket, conversation, view).await;
+                add_view(history, &person, conversation, Door::Socket, view);
+            }
+            self.views.lock().unwrap()[number] = views;
+            note_unread(&person, history).await;
+        }
+        let reader = self.person(at, SENDERS - 1);
         for conversation in &self.conversations {
-            let stored: Vec<_> =
-                rows.iter().filter(|row| row.conversation == *conversation).map(as_read).collect();
-            let read: Vec<_> = reader.history(conversation).await.iter().map(told).collect();
-            assert_eq!(read, stored);
+            let read: Vec<Told> = reader.history(conversation).await.iter().map(Told::of).collect();
+            add_view(history, &reader, conversation, Door::Rest, &read);
         }
-        check(&history.records(), &rows)
+        check(&history.records(), &Stored::read(database).await)
     }
 }
 
-fn as_read(row: &Row) -> Told {
-    let Row { conversation, seq, id, content, .. } = row.clone();
-    Told { conversation, seq, id, content }
+fn add_view(history: &History, receiver: &Person, conversation: &str, door: Door, view: &[Told]) {
+    let (receiver, conversation) = (receiver.id.clone(), conversation.to_owned());
+    history.add(Record::View { receiver, conversation, door, messages: view.into() });
 }
 
-fn told(message: &Value) -> Told {
-    let text =
-        |name: &str| message[name].as_str().unwrap_or_else(|| panic!("no {name}: {message}")).to_owned();
-    Told {
-        conversation: text("conversationId"),
-        seq: message["seq"].as_u64().unwrap(),
-        id: text("id"),
-        content: text("content"),
+/// Notes what somebody is told they have not read; the list must say the same as the count.
+async fn note_unread(person: &Person, history: &History) {
+    let counts = person.get("/api/messages/unread/count").await.expect(200).json();
+    let list = person.get("/api/conversations").await.expect(200).json();
+    let mut sum = 0;
+    for conversation in list["conversations"].as_array().unwrap() {
+        let id = conversation["id"].as_str().unwrap();
+        let count = counts["conversations"][id].as_u64().unwrap_or(0);
+        assert_eq!(conversation["unreadCount"], count, "the list and the count differ: {list} {counts}");
+        sum += count;
+        let (reader, conversation) = (person.id.clone(), id.to_owned());
+        history.add(Record::Unread { reader, conversation, count });
     }
+    assert_eq!(counts["unreadCount"], sum);
+}
+
+/// Joins a conversation and takes all that was missed of it.
+async fn catch_up(socket: &mut Socket, conversation: &str, view: &mut Vec<Told>) {
+    loop {
+        let after = view.last().map_or(0, |told| told.seq);
+        let join = json!({"conversationId": conversation, "after": after});
+        let answer = socket.must("conversation:join", join).await;
+        answer["messages"].as_array().unwrap().iter().for_each(|message| extend(view, Told::of(message)));
+        if answer["hasMore"] == false {
+            return;
+        }
+    }
+}
+
+/// Adds the next message, which must be the next.
+fn extend(view: &mut Vec<Told>, told: Told) {
+    assert_eq!(told.seq, view.last().map_or(0, |last| last.seq) + 1, "a hole or a repeat: {told:?}");
+    view.push(told);
 }
 
 /// People who are sending.
@@ -147,7 +219,8 @@ impl Load {
 
 struct Sender {
     person: Person,
-    conversations: Vec<String>,
+    /// A conversation that they are not in.
+    strange: Option<String>,
     label: String,
     dice: Dice,
     history: Arc<History>,
@@ -155,90 +228,83 @@ struct Sender {
 }
 
 impl Sender {
-    async fn work(mut self, addr: SocketAddr, ready: Arc<Barrier>) {
+    async fn work(mut self, addr: SocketAddr, ready: Arc<Barrier>, views: &mut Views) {
         let mut socket = Socket::connect(addr, &self.person.token).await.unwrap();
-        for conversation in &self.conversations {
-            socket.must("conversation:join", conversation.as_str()).await;
+        for (conversation, view) in views.iter_mut() {
+            catch_up(&mut socket, conversation, view).await;
+        }
+        if let Some(strange) = &self.strange {
+            assert_eq!(socket.refused("conversation:join", strange.as_str()).await, "not_found");
         }
         ready.wait().await;
-        for number in 1.. {
-            if self.stop.load(Ordering::Relaxed) {
-                break;
-            }
-            let conversation = self.dice.between(0, CONVERSATIONS as u64);
-            let padding = usize::try_from(self.dice.between(0, 400)).unwrap();
-            let send = Arc::new(Send {
-                sender: self.person.id.clone(),
-                conversation: self.conversations[usize::try_from(conversation).unwrap()].clone(),
-                client_message_id: format!("{}-{number}", self.label),
-                content: format!("{} {number} {}", self.label, "x".repeat(padding)),
-            });
-            let door = if self.dice.next().is_multiple_of(2) { Door::Rest } else { Door::Socket };
-            if !attempt(&self.person, &mut socket, &self.history, &send, door, number).await {
-                break;
-            }
+        let mut number = 0;
+        let mut goes_on = true;
+        while goes_on && !self.stop.load(Ordering::Relaxed) {
+            number += 1;
+            goes_on = if self.dice.next().is_multiple_of(8) {
+                self.read(&mut socket, views).await
+            } else {
+                let (send, door) = (self.next_send(number, views), self.door());
+                attempt(&self.person, &mut socket, &self.history, &send, door).await
+            };
+            self.hear(&mut socket, views);
         }
+        self.hear(&mut socket, views);
+    }
+
+    fn door(&mut self) -> Door {
+        if self.dice.next().is_multiple_of(2) { Door::Rest } else { Door::Socket }
+    }
+
+    fn next_send(&mut self, number: u64, views: &Views) -> Arc<Send> {
+        let conversation = self.dice.place(views.len());
+        let padding = self.dice.place(400);
+        Arc::new(Send {
+            sender: self.person.id.clone(),
+            conversation: views.keys().nth(conversation).unwrap().clone(),
+            client_message_id: format!("{}-{number}", self.label),
+            content: format!("{} {number} {}", self.label, "x".repeat(padding)),
+        })
+    }
+
+    /// Takes the events that have come.
+    fn hear(&self, socket: &mut Socket, views: &mut Views) {
         for (name, payload) in socket.taken() {
             if name == "message:new" {
-                self.history.add(Record::Heard(told(&payload)));
+                let (receiver, told) = (self.person.id.clone(), Told::of(&payload));
+                self.history.add(Record::Heard { receiver, told: told.clone() });
+                if let Some(view) = views.get_mut(&told.conversation) {
+                    extend(view, told);
+                }
             }
         }
     }
-}
 
-/// Sends a message and notes what came of it; says whether it was acknowledged.
-async fn attempt(
-    person: &Person,
-    socket: &mut Socket,
-    history: &History,
-    send: &Arc<Send>,
-    door: Door,
-    number: u64,
-) -> bool {
-    let body = json!({"conversationId": send.conversation, "content": send.content,
-                      "clientMessageId": send.client_message_id});
-    history.add(Record::Invoke(send.clone(), door));
-    let outcome = match door {
-        Door::Rest => by_rest(person, &body).await,
-        Door::Socket => by_socket(socket, &body, number).await,
-    };
-    let record = match outcome {
-        Some(Ok(message)) => Record::Ok(send.clone(), told(&message)),
-        Some(Err(code)) => Record::Fail(send.clone(), code),
-        None => Record::Unknown(send.clone(), door),
-    };
-    let is_ok = matches!(record, Record::Ok(..));
-    history.add(record);
-    is_ok
-}
-
-/// The message, or the code of a refusal; `None` when nobody knows.
-type Outcome = Option<Result<Value, String>>;
-
-async fn by_rest(person: &Person, body: &Value) -> Outcome {
-    let bearer = format!("Bearer {}", person.token);
-    let headers = [("authorization", bearer.as_str()), ("content-type", "application/json")];
-    let answer =
-        person.wire.try_send("POST", "/api/messages", &headers, body.to_string().into()).await.ok()?;
-    match answer.status {
-        200 | 201 => Some(Ok(answer.json()["data"].clone())),
-        400..500 => Some(Err(answer.code())),
-        _ => None,
-    }
-}
-
-async fn by_socket(socket: &mut Socket, body: &Value, number: u64) -> Outcome {
-    // Far from the numbers that the socket gives out itself.
-    let number = 1_000_000 + number;
-    if !socket.try_send_text(&format!("42{number}{}", json!(["message:send", body]))).await {
-        return None;
-    }
-    let answer = socket.try_ack(number).await?;
-    if answer["ok"] == true {
-        return Some(Ok(answer["message"].clone()));
-    }
-    match answer["error"]["code"].as_str() {
-        Some("internal" | "unavailable" | "overloaded") | None => None,
-        Some(code) => Some(Err(code.to_owned())),
+    /// Marks something as read; says whether that was acknowledged.
+    async fn read(&mut self, socket: &mut Socket, views: &Views) -> bool {
+        let view = views.values().nth(self.dice.place(views.len())).unwrap();
+        if view.is_empty() {
+            return true;
+        }
+        let told = &view[self.dice.place(view.len())];
+        let body = json!({"messageIds": [told.id]});
+        let is_ok = match self.door() {
+            Door::Rest => {
+                let answer = post(&self.person, "/api/messages/read", &body).await;
+                let status = answer.map(|(status, _)| status);
+                assert!(matches!(status, None | Some(200 | 503)), "{status:?}");
+                status == Some(200)
+            }
+            Door::Socket => {
+                let event = json!({"messageIds": [told.id], "conversationId": told.conversation});
+                ask(socket, "message:read", event).await.is_some_and(|answer| answer["ok"] == true)
+            }
+        };
+        // Nobody marks their own: it never counts as unread.
+        if is_ok && told.sender != self.person.id {
+            let (reader, conversation) = (self.person.id.clone(), told.conversation.clone());
+            self.history.add(Record::Marked { reader, conversation, seq: told.seq });
+        }
+        is_ok
     }
 }

@@ -8,12 +8,10 @@ use std::time::Duration;
 use axum::body::Bytes;
 use axum::http::HeaderMap;
 use priyo_core::model::{Clock, Role, Timestamp};
-use priyo_core::storage::sqlite::SqliteStorage;
 use priyo_core::{Accounts, Audience, ChatEngine, Event, FileStore, Limits};
 use serde_json::Value;
-use tempfile::TempDir;
 
-use crate::{ACCESS_SECRET, Answer, Person, REFRESH_SECRET, Recorder, Registry, Wire};
+use crate::{Answer, Database, Person, Recorder, Registry, Wire, accounts};
 
 /// When every test begins: 2026-11-23T02:15:35.850Z.
 const BEGIN_MS: i64 = 1_795_400_135_850;
@@ -29,8 +27,7 @@ pub struct Settings {
 
 impl Default for Settings {
     fn default() -> Self {
-        let accounts = Accounts::new(ACCESS_SECRET, REFRESH_SECRET).self_service_roles(true);
-        Self { limits: Limits::default(), accounts }
+        Self { limits: Limits::default(), accounts: accounts() }
     }
 }
 
@@ -44,7 +41,7 @@ pub struct TestApp {
     clock_ms: Arc<AtomicI64>,
     recorder: Arc<Recorder>,
     registry: Registry,
-    dir: TempDir,
+    database: Database,
 }
 
 impl TestApp {
@@ -55,25 +52,26 @@ impl TestApp {
 
     /// An empty chat with other settings.
     pub async fn with(settings: Settings) -> Self {
-        let dir = TempDir::new().unwrap();
-        let database = dir.path().join("priyo.db");
+        let database = Database::new();
         let clock_ms = Arc::new(AtomicI64::new(BEGIN_MS));
         let clock = {
             let ms = clock_ms.clone();
             Clock::from_fn(move || Timestamp::from_millis(ms.load(Ordering::Relaxed)))
         };
         let recorder = Arc::new(Recorder::default());
-        let engine = ChatEngine::builder(SqliteStorage::open(&database).unwrap(), settings.accounts)
+        let engine = database
+            .engine(settings.accounts)
+            .await
             .limits(settings.limits)
             .clock(clock.clone())
             .transport(recorder.clone())
-            .files(FileStore::local(dir.path().join("uploads")).unwrap())
+            .files(FileStore::local(database.folder().join("uploads")).unwrap())
             .build()
             .await
             .unwrap();
         let wire = Wire::Router(priyo_core::transport::rest::router(engine.clone()));
-        let registry = Registry::beside(&database, clock);
-        Self { engine, wire, clock_ms, recorder, registry, dir }
+        let registry = Registry::beside(&database, clock).await;
+        Self { engine, wire, clock_ms, recorder, registry, database }
     }
 
     /// A new customer, signed in.
@@ -121,21 +119,19 @@ impl TestApp {
         self.clock_ms.fetch_add(i64::try_from(by.as_millis()).unwrap(), Ordering::Relaxed);
     }
 
-    /// The database file.
-    pub fn database(&self) -> PathBuf {
-        self.dir.path().join("priyo.db")
+    /// The database.
+    pub fn database(&self) -> &Database {
+        &self.database
     }
 
     /// Where the uploaded bytes are.
     pub fn uploads(&self) -> PathBuf {
-        self.dir.path().join("uploads")
+        self.database.folder().join("uploads")
     }
 
     /// How many rows a table has.
-    pub fn rows(&self, table: &str) -> u64 {
-        let db = rusqlite::Connection::open(self.database()).unwrap();
-        let count = db.query_row(&format!("SELECT count(*) FROM {table}"), [], |row| row.get::<_, i64>(0));
-        u64::try_from(count.unwrap()).unwrap()
+    pub async fn rows(&self, table: &str) -> u64 {
+        self.database.rows(table).await
     }
 
     /// A request of somebody who is not signed in.

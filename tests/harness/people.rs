@@ -1,27 +1,26 @@
 //! People who talk to the chat.
 
-use std::path::Path;
+use std::sync::Arc;
 
 use axum::body::Bytes;
 use priyo_core::model::{Clock, Role, SessionId, User, UserId};
-use priyo_core::storage::sqlite::SqliteStorage;
-use priyo_core::storage::{NewSession, RefreshToken, SessionStore, UserStore};
+use priyo_core::storage::{NewSession, RefreshToken, Storage};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
-use crate::{Answer, Forged, Wire};
+use crate::{Answer, Database, Forged, Wire};
 
 /// Makes users and their sessions right in the database: hashing a password for each would be most of a test's time.
 #[derive(Debug)]
 pub struct Registry {
-    storage: SqliteStorage,
+    storage: Arc<dyn Storage>,
     clock: Clock,
 }
 
 impl Registry {
     /// For a database that a server has open and has brought up to date.
-    pub fn beside(database: &Path, clock: Clock) -> Self {
-        Self { storage: SqliteStorage::open_beside_server(database).unwrap(), clock }
+    pub async fn beside(database: &Database, clock: Clock) -> Self {
+        Self { storage: database.beside_server().await, clock }
     }
 
     /// A user with a session. Nobody knows the password: who wants to log in must register.

@@ -2,20 +2,20 @@
 
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::ops::Deref;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::ExitStatus;
-use std::sync::OnceLock;
 use std::time::Duration;
 
 use axum::body::Bytes;
+use futures_util::future::join_all;
 use priyo_core::model::{Clock, Role};
-use tempfile::TempDir;
 use tokio::process::{Child, Command};
-use tokio::sync::oneshot;
+use tokio::sync::{OnceCell, oneshot};
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep, timeout};
 
-use crate::{ACCESS_SECRET, PATIENCE, Person, REFRESH_SECRET, Refused, Registry, Socket, Wire};
+use crate::signal::signal;
+use crate::{ACCESS_SECRET, Database, PATIENCE, Person, REFRESH_SECRET, Refused, Registry, Socket, Wire};
 
 /// What both kinds of server are to a test.
 #[derive(Debug)]
@@ -24,40 +24,62 @@ pub struct Site {
     pub addr: SocketAddr,
     /// The way to it.
     pub wire: Wire,
-    database: PathBuf,
+    database: Database,
     /// Made when somebody is made: an open database would keep a killed server's log from being the next one's to
     /// recover.
-    registry: OnceLock<Registry>,
+    registry: OnceCell<Registry>,
 }
 
 impl Site {
-    fn new(addr: SocketAddr, database: &Path) -> Self {
+    pub(crate) fn new(addr: SocketAddr, database: Database) -> Self {
         let wire = Wire::http(&format!("http://{addr}"));
-        Self { addr, wire, database: database.to_owned(), registry: OnceLock::new() }
+        Self { addr, wire, database, registry: OnceCell::new() }
     }
 
-    fn registry(&self) -> &Registry {
-        self.registry.get_or_init(|| Registry::beside(&self.database, Clock::system()))
+    async fn registry(&self) -> &Registry {
+        self.registry.get_or_init(|| Registry::beside(&self.database, Clock::system())).await
     }
 
     /// A new customer, signed in.
     pub async fn customer(&self, name: &str) -> Person {
-        self.registry().person(self.wire.clone(), name, Role::Customer).await
+        self.registry().await.person(self.wire.clone(), name, Role::Customer).await
     }
 
     /// A new agent, signed in.
     pub async fn agent(&self, name: &str) -> Person {
-        self.registry().person(self.wire.clone(), name, Role::Agent).await
+        self.registry().await.person(self.wire.clone(), name, Role::Agent).await
     }
 
     /// A new administrator, signed in.
     pub async fn admin(&self, name: &str) -> Person {
-        self.registry().person(self.wire.clone(), name, Role::Admin).await
+        self.registry().await.person(self.wire.clone(), name, Role::Admin).await
     }
 
     /// The same person on another device: another session.
     pub async fn another_device(&self, of: &Person) -> Person {
-        self.registry().another_device(of).await
+        self.registry().await.another_device(of).await
+    }
+
+    /// So many new customers, signed in.
+    pub async fn customers(&self, name: &str, count: usize) -> Vec<Person> {
+        let registry = self.registry().await;
+        let mut people = Vec::with_capacity(count);
+        // Many at once, so that they share the commits.
+        for start in (0..count).step_by(AT_ONCE) {
+            let some = start..count.min(start + AT_ONCE);
+            let made = some.map(async |number| {
+                registry.person(self.wire.clone(), &format!("{name}-{number}"), Role::Customer).await
+            });
+            people.extend(join_all(made).await);
+        }
+        people
+    }
+
+    /// The value of a series that the server measures, named with its labels; 0 when there is none.
+    pub async fn measured(&self, series: &str) -> f64 {
+        let text = self.wire.send("GET", "/metrics", &[], Bytes::new()).await.expect(200).text();
+        let of = |line: &str| line.strip_prefix(series)?.strip_prefix(' ')?.parse().ok();
+        text.lines().find_map(of).unwrap_or(0.0)
     }
 
     /// A live connection of a person.
@@ -65,22 +87,27 @@ impl Site {
         self.try_socket(of).await.unwrap()
     }
 
-    /// A live connection of a person, if the server lets them in.
+    /// A live connection of a person, if the server lets them in. From now on it hears what is announced.
     ///
     /// # Errors
     ///
     /// The text of the server's `connect_error`.
     pub async fn try_socket(&self, of: &Person) -> Result<Socket, Refused> {
-        Socket::connect(self.addr, &of.token).await
+        let mut socket = Socket::connect(self.addr, &of.token).await?;
+        socket.settle().await;
+        Ok(socket)
     }
 }
 
-/// Every setting of a test server that keeps its data in `dir`.
-fn variables(dir: &Path, port: u16) -> Vec<(&'static str, String)> {
+/// How many people are made at once.
+const AT_ONCE: usize = 200;
+
+/// Every setting of a test server on a database.
+pub(crate) fn variables(database: &Database, port: u16) -> Vec<(&'static str, String)> {
     vec![
         ("NODE_ENV", "development".to_owned()),
-        ("DATABASE_URL", format!("sqlite:{}", dir.join("priyo.db").display())),
-        ("UPLOAD_DIR", dir.join("uploads").display().to_string()),
+        ("DATABASE_URL", database.url()),
+        ("UPLOAD_DIR", database.folder().join("uploads").display().to_string()),
         ("JWT_ACCESS_SECRET", ACCESS_SECRET.to_owned()),
         ("JWT_REFRESH_SECRET", REFRESH_SECRET.to_owned()),
         ("RATE_LIMITS", "off".to_owned()),
@@ -95,7 +122,6 @@ pub struct TestServer {
     site: Site,
     stop: Option<oneshot::Sender<()>>,
     running: JoinHandle<()>,
-    _dir: TempDir,
 }
 
 impl TestServer {
@@ -106,10 +132,10 @@ impl TestServer {
 
     /// Starts one with other values for some variables.
     pub async fn start_with(others: &[(&str, &str)]) -> Self {
-        let dir = TempDir::new().unwrap();
+        let database = Database::new();
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
         let addr = listener.local_addr().unwrap();
-        let variables = variables(dir.path(), addr.port());
+        let variables = variables(&database, addr.port());
         let config = priyo_server::config::Config::read(|name| {
             let other = others.iter().find(|(known, _)| *known == name).map(|(_, value)| (*value).to_owned());
             other.or_else(|| {
@@ -118,13 +144,15 @@ impl TestServer {
         })
         .unwrap();
         let (stop, stopped) = oneshot::channel();
-        let running = tokio::spawn(async move {
+        let mut running = tokio::spawn(async move {
             let shutdown = async { drop(stopped.await) };
             priyo_server::serve(config, vec![listener], shutdown).await.unwrap();
         });
-        let database = dir.path().join("priyo.db");
-        healthy(addr).await.expect("the server starts");
-        Self { site: Site::new(addr, &database), stop: Some(stop), running, _dir: dir }
+        tokio::select! {
+            healthy = healthy(addr) => healthy.expect("the server starts"),
+            ended = &mut running => panic!("the server does not start: {ended:?}"),
+        }
+        Self { site: Site::new(addr, database), stop: Some(stop), running }
     }
 
     /// Asks the server to stop and waits until it has.
@@ -142,7 +170,7 @@ impl Deref for TestServer {
     }
 }
 
-/// The real program, with its data in a directory that outlives it.
+/// The real program, on a database that outlives it.
 #[derive(Debug)]
 pub struct ServerProcess {
     site: Site,
@@ -150,13 +178,32 @@ pub struct ServerProcess {
 }
 
 impl ServerProcess {
-    /// Starts the program on the data in `dir` and waits until it answers.
-    pub async fn start(dir: &Path) -> Self {
-        Self::start_with(dir, &[]).await
+    pub(crate) fn new(addr: SocketAddr, database: Database, child: Child) -> Self {
+        Self { site: Site::new(addr, database), child }
+    }
+
+    /// Starts the program on a database and waits until it answers.
+    pub async fn start(database: &Database) -> Self {
+        Self::start_with(database, &[]).await
     }
 
     /// Starts the program with other values for some variables.
-    pub async fn start_with(dir: &Path, others: &[(&str, &str)]) -> Self {
+    pub async fn start_with(database: &Database, others: &[(&str, &str)]) -> Self {
+        Self::start_by(|| Command::new(program()), database, others).await
+    }
+
+    /// Starts the program where a process may have only so many files open.
+    pub async fn start_limited(database: &Database, others: &[(&str, &str)], open_files: u32) -> Self {
+        let limited = || {
+            let mut shell = Command::new("sh");
+            shell.arg("-c").arg(format!("ulimit -n {open_files} && exec \"$0\"")).arg(program());
+            shell
+        };
+        Self::start_by(limited, database, others).await
+    }
+
+    async fn start_by(command: impl Fn() -> Command, database: &Database, others: &[(&str, &str)]) -> Self {
+        let dir = database.folder();
         // Between finding a free port and the program's taking it another process may come first: then once more.
         for _ in 0..5 {
             let port = {
@@ -164,17 +211,22 @@ impl ServerProcess {
                 free.local_addr().unwrap().port()
             };
             let log = std::fs::File::options().create(true).append(true).open(dir.join("log")).unwrap();
-            let mut command = Command::new(program());
-            command.env_clear().envs(variables(dir, port)).envs(others.iter().copied());
+            let mut command = command();
+            command.env_clear().envs(variables(database, port)).envs(others.iter().copied());
             command.current_dir(dir).kill_on_drop(true);
             let child =
                 command.stdout(log.try_clone().unwrap()).stderr(log).spawn().expect("the program starts");
             let addr = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
             if healthy(addr).await.is_some() {
-                return Self { site: Site::new(addr, &dir.join("priyo.db")), child };
+                return Self::new(addr, database.clone(), child);
             }
         }
         panic!("the server does not start: {}", std::fs::read_to_string(dir.join("log")).unwrap_or_default())
+    }
+
+    /// Its process.
+    pub fn pid(&self) -> u32 {
+        self.child.id().expect("it runs")
     }
 
     /// Kills the program at once (SIGKILL).
@@ -184,10 +236,7 @@ impl ServerProcess {
 
     /// Asks the program to stop (SIGTERM) and waits for it; `None` when it has not stopped by the deadline.
     pub async fn terminate(mut self, deadline: Duration) -> Option<ExitStatus> {
-        let pid = self.child.id().expect("it runs").to_string();
-        // The shell's own `kill`, so that no other program is needed.
-        let sent = Command::new("sh").arg("-c").arg(format!("kill -TERM {pid}")).status().await.unwrap();
-        assert!(sent.success());
+        signal("TERM", self.pid()).await;
         timeout(deadline, self.child.wait()).await.ok().map(Result::unwrap)
     }
 }
@@ -201,7 +250,7 @@ impl Deref for ServerProcess {
 }
 
 /// The program that was built beside the running test.
-fn program() -> PathBuf {
+pub fn program() -> PathBuf {
     let test = std::env::current_exe().unwrap();
     let program = test.ancestors().nth(2).unwrap().join("priyo-server");
     assert!(program.is_file(), "{} is not there: run `cargo build` first", program.display());
@@ -209,7 +258,7 @@ fn program() -> PathBuf {
 }
 
 /// Waits until a server answers there; `None` when none does.
-async fn healthy(addr: SocketAddr) -> Option<()> {
+pub(crate) async fn healthy(addr: SocketAddr) -> Option<()> {
     let wire = Wire::http(&format!("http://{addr}"));
     let deadline = Instant::now() + PATIENCE;
     while Instant::now() < deadline {

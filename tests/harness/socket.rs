@@ -5,11 +5,13 @@ use std::net::SocketAddr;
 
 use futures_util::{SinkExt, StreamExt};
 use serde_json::{Value, json};
+use tokio::io::Interest;
 use tokio::net::{TcpSocket, TcpStream};
 use tokio::time::{Instant, timeout_at};
-use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest;
+use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
+use tokio_tungstenite::{WebSocketStream, client_async_with_config};
 
 use crate::PATIENCE;
 
@@ -26,12 +28,26 @@ pub struct Socket {
     told_to_go: bool,
 }
 
+/// What is read at once, in bytes.
+const READ_BUFFER: usize = 4 * 1024;
+
 /// The server did not let a client in, and said this.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Refused(
     /// In these words.
     pub String,
 );
+
+/// One thing that came.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Came {
+    /// An event.
+    Event(String, Value),
+    /// The acknowledgement of this number.
+    Ack(u64, Value),
+    /// The end of the connection.
+    End,
+}
 
 /// One thing that the server said.
 enum Packet {
@@ -64,23 +80,46 @@ impl Socket {
         socket.welcome().await.map(|()| socket)
     }
 
+    /// Connects with an access token through a network that may fail; `None` when it does, or when it takes longer
+    /// than until the deadline.
+    pub async fn try_connect(
+        addr: SocketAddr,
+        token: &str,
+        deadline: Instant,
+    ) -> Option<Result<Self, Refused>> {
+        let connecting = async {
+            let mut socket = Self::try_open(addr, None).await?;
+            if !socket.try_send_text(&format!("40{}", json!({ "token": token }))).await {
+                return None;
+            }
+            socket.try_welcome().await.map(|welcome| welcome.map(|()| socket))
+        };
+        timeout_at(deadline, connecting).await.ok().flatten()
+    }
+
     /// Opens the WebSocket and takes the server's greeting, but does not connect to the namespace. A small
     /// `receive_buffer`, in bytes, makes a client that stops reading felt sooner.
     pub async fn open(addr: SocketAddr, receive_buffer: Option<u32>) -> Self {
+        Self::try_open(addr, receive_buffer).await.expect("a connection, an upgrade and a greeting")
+    }
+
+    async fn try_open(addr: SocketAddr, receive_buffer: Option<u32>) -> Option<Self> {
         let tcp = TcpSocket::new_v4().unwrap();
         if let Some(bytes) = receive_buffer {
             tcp.set_recv_buffer_size(bytes).unwrap();
         }
-        let stream = tcp.connect(addr).await.unwrap();
-        stream.set_nodelay(true).unwrap();
+        let stream = tcp.connect(addr).await.ok()?;
+        stream.set_nodelay(true).ok()?;
         let url = format!("ws://{addr}/socket.io/?EIO=4&transport=websocket");
         let request = url.into_client_request().unwrap();
-        let (stream, _) = tokio_tungstenite::client_async(request, stream).await.expect("an upgrade");
+        // There may be thousands of them.
+        let config = WebSocketConfig::default().read_buffer_size(READ_BUFFER);
+        let (stream, _) = client_async_with_config(request, stream, Some(config)).await.ok()?;
         let mut socket =
             Self { stream, pending: VecDeque::new(), acks: Vec::new(), next_ack: 0, told_to_go: false };
-        let greeting = socket.raw().await.expect("a greeting");
+        let greeting = socket.raw().await?;
         assert!(greeting.starts_with("0{"), "{greeting}");
-        socket
+        Some(socket)
     }
 
     /// Waits until the namespace is entered, after a CONNECT packet was sent by hand.
@@ -89,10 +128,16 @@ impl Socket {
     ///
     /// The text of the server's `connect_error`.
     pub async fn welcome(&mut self) -> Result<(), Refused> {
+        self.try_welcome().await.expect("the server hung up instead of answering CONNECT")
+    }
+
+    async fn try_welcome(&mut self) -> Option<Result<(), Refused>> {
         loop {
-            match self.packet().await.expect("the server hung up instead of answering CONNECT") {
-                Packet::Connected => return Ok(()),
-                Packet::Refused(why) => return Err(Refused(why["message"].as_str().unwrap().to_owned())),
+            match self.packet().await? {
+                Packet::Connected => return Some(Ok(())),
+                Packet::Refused(why) => {
+                    return Some(Err(Refused(why["message"].as_str().unwrap().to_owned())));
+                }
                 other => self.keep(other),
             }
         }
@@ -183,9 +228,33 @@ impl Socket {
         }
     }
 
+    /// Waits for the next thing that comes, if nothing is kept; `None` when nothing comes until the deadline.
+    pub async fn came_by(&mut self, deadline: Instant) -> Option<Came> {
+        loop {
+            if !self.acks.is_empty() {
+                let (number, answer) = self.acks.remove(0);
+                return Some(Came::Ack(number, answer));
+            }
+            if let Some((name, payload)) = self.pending.pop_front() {
+                return Some(Came::Event(name, payload));
+            }
+            // Only the wait is cut short: what has come in part is kept for the next call.
+            match timeout_at(deadline, self.packet()).await.ok()? {
+                Some(packet) => self.keep(packet),
+                None => return Some(Came::End),
+            }
+        }
+    }
+
+    /// Waits until the server has handled something of this client. That it is connected it is told a moment before
+    /// anything is announced to it.
+    pub async fn settle(&mut self) {
+        self.ask("tests:nothing", Value::Null).await;
+    }
+
     /// The events that the server had sent by now, in order. Asks it something, so that what it sent before is here.
     pub async fn heard(&mut self) -> Vec<(String, Value)> {
-        self.ask("tests:nothing", Value::Null).await;
+        self.settle().await;
         self.pending.drain(..).collect()
     }
 
@@ -203,6 +272,12 @@ impl Socket {
     /// reading can know. It is told once.
     pub fn was_reset(&self) -> bool {
         self.stream.get_ref().take_error().unwrap().is_some()
+    }
+
+    /// Waits until the server resets the connection; says whether it did in time. Reads nothing, as
+    /// [`was_reset`](Self::was_reset).
+    pub async fn is_reset_by(&self, deadline: Instant) -> bool {
+        timeout_at(deadline, self.stream.get_ref().ready(Interest::ERROR)).await.is_ok()
     }
 
     /// Waits until the connection has ended, whatever comes before; says whether it did in time.
@@ -233,6 +308,15 @@ impl Socket {
         self.stream.flush().await.expect("the connection is open");
     }
 
+    /// Emits an event to a server that may have hung up, and asks for an acknowledgement; gives its number, or
+    /// `None` when it could not be sent.
+    pub async fn try_emit_asking(&mut self, event: &str, argument: impl Into<Value>) -> Option<u64> {
+        let number = self.next_ack;
+        self.next_ack += 1;
+        let frame = format!("42{number}{}", json!([event, argument.into()]));
+        self.try_send_text(&frame).await.then_some(number)
+    }
+
     /// Sends a text frame to a server that may have hung up; says whether it could.
     pub async fn try_send_text(&mut self, frame: &str) -> bool {
         self.stream.send(Message::text(frame)).await.is_ok()
@@ -250,7 +334,8 @@ impl Socket {
 
     /// The next text frame; `None` when the connection has ended.
     async fn raw(&mut self) -> Option<String> {
-        let deadline = Instant::now() + PATIENCE * 2;
+        // More than from one ping of the server to the next.
+        let deadline = Instant::now() + PATIENCE * 3;
         loop {
             match timeout_at(deadline, self.stream.next()).await.expect("the server says nothing") {
                 Some(Ok(Message::Text(text))) if text.as_str() == "2" => {

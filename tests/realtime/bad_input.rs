@@ -6,13 +6,15 @@ use serde_json::{Value, json};
 
 use crate::{pair, within};
 
-const EVENTS: [&str; 6] = [
+const EVENTS: [&str; 8] = [
     "conversation:join",
     "conversation:leave",
     "message:send",
     "typing:start",
     "typing:stop",
     "message:read",
+    "sync",
+    "auth:refresh",
 ];
 
 /// Code and message; a validation error names the fields at fault too, as it does over REST.
@@ -108,6 +110,16 @@ async fn wrong_fields_are_validation_errors() {
         ("message:read", format!("{{\"conversationId\":{id},\"messageIds\":[]}}")),
         ("message:read", format!("{{\"conversationId\":{id},\"messageIds\":\"x\"}}")),
         ("message:read", "{\"messageId\":\"x\"}".to_owned()),
+        ("sync", format!("{{\"conversations\":[{id}]}}")),
+        ("sync", format!("{{\"conversations\":{{{id}:null}}}}")),
+        ("sync", format!("{{\"conversations\":{{{id}:-1}}}}")),
+        ("sync", format!("{{\"conversations\":{{{id}:1.5}}}}")),
+        ("sync", format!("{{\"conversations\":{{{id}:\"1\"}}}}")),
+        ("sync", format!("{{\"conversations\":{{{id}:1,{id}:2}}}}")),
+        ("sync", format!("{{\"conversations\":{{{id}:1}},\"newAfter\":\"x\"}}")),
+        ("sync", format!("{{\"conversations\":{{{id}:1}},\"newAfter\":5}}")),
+        ("auth:refresh", "{\"token\":null}".to_owned()),
+        ("auth:refresh", "{\"token\":[\"x\"]}".to_owned()),
     ] {
         let code = refused_both_ways(&mut socket, event, &[&argument]).await;
         assert_eq!(code, "validation_failed", "{event} {argument:.100}");

@@ -3,14 +3,18 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a surprise must fail the test")]
 
 mod access;
+mod backlog;
 mod bad_input;
 mod conversations;
+mod expiry;
 mod handshake;
 mod joining;
 mod messages;
+mod own_transport;
 mod presence;
 mod receipts;
 mod slow;
+mod sync;
 mod typing;
 
 use priyo_tests::{Person, TestServer};

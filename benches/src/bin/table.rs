@@ -72,6 +72,42 @@ const ROWS: &[Row] = &[
           target: Target::Most(100.0), limit: None },
 ];
 
+/// Numbers that the product is to reach on PostgreSQL.
+#[rustfmt::skip]
+const POSTGRES_ROWS: &[PostgresRow] = &[
+    PostgresRow { name: "sends over 64 sockets", unit: "/s", of: Number::Own(measure("send64", "perSecond", 1.0)),
+                  target: Target::Least(5_000.0) },
+    PostgresRow { name: "  p99", unit: "ms", of: Number::Own(measure("send64", "p99Ms", 1.0)), target: Target::Most(80.0) },
+    PostgresRow { name: "history, time of SQLite's", unit: "x", of: Number::TimesSqlite("history"), target: Target::Most(3.0) },
+    PostgresRow { name: "unread count, time of SQLite's", unit: "x", of: Number::TimesSqlite("unread"), target: Target::Most(3.0) },
+    PostgresRow { name: "list of 200, time of SQLite's", unit: "x", of: Number::TimesSqlite("list"), target: Target::Most(3.0) },
+];
+
+struct PostgresRow {
+    name: &'static str,
+    unit: &'static str,
+    of: Number,
+    target: Target,
+}
+
+enum Number {
+    Own(Measure),
+    /// How often SQLite's rate of this scenario goes into this one's.
+    TimesSqlite(&'static str),
+}
+
+impl Number {
+    fn value(&self, dir: &Path) -> Option<f64> {
+        match *self {
+            Self::Own(measure) => value(dir, "postgres", measure),
+            Self::TimesSqlite(scenario) => {
+                let rate = measure(scenario, "perSecond", 1.0);
+                Some(value(dir, "priyo", rate)? / value(dir, "postgres", rate)?)
+            }
+        }
+    }
+}
+
 fn main() -> ExitCode {
     let Some(dir) = std::env::args_os().nth(1).map(PathBuf::from) else {
         eprintln!("table: which directory?");
@@ -99,29 +135,31 @@ fn table(dir: &Path) -> Result<String> {
     }
     writeln!(
         text,
-        "\n| {:<36} | {:>12} | {:>12} | {:>12} | {:>12} | holds |\n|{:-<38}|{:->13}:|{:->13}:|{:->13}:|{:->13}:|-------|",
-        "row", "target", "measured", "peer", "limit", "", "", "", "", ""
+        "\n| {:<36} | {:>12} | {:>12} | holds | {:>12} | {:>12} | {:>12} |\n|{:-<38}|{:->13}:|{:->13}:|-------|{:->13}:|{:->13}:|{:->13}:|",
+        "row", "target", "SQLite", "PostgreSQL", "peer", "limit", "", "", "", "", "", ""
     )?;
     let mut rows = Vec::new();
     let mut notes = Vec::new();
     for row in ROWS {
         let of = |server: &str| value(dir, server, row.measure);
-        let (measured, peer) = (of("priyo"), of("peer"));
+        let (measured, postgres, peer) = (of("priyo"), of("postgres"), of("peer"));
         let limit =
             row.limit.and_then(|at| limits.pointer(at)?.as_f64()).map(|limit| limit * row.measure.scale);
         let (target, holds) = row.target.judge(measured, commit_s);
         let verdict = holds.map_or("-", |holds| if holds { "yes" } else { "NO" });
-        let [measured_text, peer_text, limit_text] = [measured, peer, limit].map(|one| shown(one, row.unit));
+        let [measured_text, postgres_text, peer_text, limit_text] =
+            [measured, postgres, peer, limit].map(|one| shown(one, row.unit));
         writeln!(
             text,
-            "| {:<36} | {:>12} | {measured_text:>12} | {peer_text:>12} | {limit_text:>12} | {verdict:<5} |",
+            "| {:<36} | {:>12} | {measured_text:>12} | {verdict:<5} | {postgres_text:>12} | {peer_text:>12} | {limit_text:>12} |",
             row.name,
             format!("{}{}", target.0, shown(Some(target.1), row.unit))
         )?;
         rows.push(json!({"row": row.name.trim(), "unit": row.unit, "target": target.1, "measured": measured,
-            "peer": peer, "limit": limit, "holds": holds}));
+            "postgres": postgres, "peer": peer, "limit": limit, "holds": holds}));
     }
-    for server in ["priyo", "peer"] {
+    rows.extend(postgres_rows(dir, commit_s, &mut text)?);
+    for server in ["priyo", "postgres", "peer"] {
         for row in ROWS {
             let run = run(dir, server, row.measure.scenario);
             if run["clientIsBusy"] == true {
@@ -140,6 +178,26 @@ fn table(dir: &Path) -> Result<String> {
     fs::write(dir.join("result.json"), serde_json::to_string_pretty(&result)?)?;
     fs::write(dir.join("result.md"), &text)?;
     Ok(text)
+}
+
+/// The table of what was promised of PostgreSQL; gives its rows for programs.
+fn postgres_rows(dir: &Path, commit_s: Option<f64>, text: &mut String) -> Result<Vec<Value>> {
+    let mut rows = Vec::new();
+    writeln!(text, "\n| {:<36} | {:>12} | {:>12} | holds |", "on PostgreSQL", "target", "measured")?;
+    writeln!(text, "|{:-<38}|{:->13}:|{:->13}:|-------|", "", "", "")?;
+    for row in POSTGRES_ROWS {
+        let measured = row.of.value(dir);
+        let (target, holds) = row.target.judge(measured, commit_s);
+        let verdict = holds.map_or("-", |holds| if holds { "yes" } else { "NO" });
+        let target_text = format!("{}{}", target.0, shown(Some(target.1), row.unit));
+        let measured_text = shown(measured, row.unit);
+        writeln!(text, "| {:<36} | {target_text:>12} | {measured_text:>12} | {verdict:<5} |", row.name)?;
+        rows.push(
+            json!({"row": format!("postgres: {}", row.name.trim()), "unit": row.unit, "target": target.1,
+            "measured": measured, "holds": holds}),
+        );
+    }
+    Ok(rows)
 }
 
 impl Target {

@@ -7,6 +7,7 @@ mod token;
 
 use std::fmt::Debug;
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 
@@ -56,6 +57,12 @@ impl Caller {
     pub fn on(mut self, connection: ConnectionId) -> Self {
         self.connection_id = Some(connection);
         self
+    }
+
+    /// How long their token is still good; none when it does not end.
+    #[must_use]
+    pub fn expires_in(&self, now: Timestamp) -> Option<Duration> {
+        self.expires_at.map(|end| end.since(now))
     }
 
     /// Whether the caller may see every conversation.

@@ -24,6 +24,7 @@ impl ChatEngine {
     /// # Errors
     ///
     /// - [`Error::RoleRequired`] when a role is asked for that only an administrator may give.
+    /// - [`Error::Validation`] when e-mail, username or password are not what [`Registration::parse`] would take.
     /// - [`Error::Conflict`] when the e-mail or the username is taken, which of them is not said.
     /// - [`Error::Overloaded`] when too many passwords are being hashed.
     /// - [`Error::RouteNotFound`] when the engine keeps no accounts.
@@ -48,11 +49,13 @@ impl ChatEngine {
     ///
     /// As [`register`](Self::register), but for the role.
     pub async fn create_account(&self, new: Registration) -> Result<User> {
+        // A parser has looked at it already, but a host program may come without one.
+        new.check()?;
         let password_hash = self.keeper()?.hasher.hash(new.password).await?;
         let user = User {
             id: UserId::new(),
             external_id: None,
-            email: Some(new.email),
+            email: Some(new.email.to_ascii_lowercase()),
             username: new.username,
             avatar: None,
             role: new.role,
@@ -77,7 +80,12 @@ impl ChatEngine {
     /// - [`Error::RouteNotFound`] when the engine keeps no accounts.
     pub async fn login(&self, login: Login) -> Result<SignedIn> {
         let keeper = self.keeper()?;
-        let (user, password_hash) = self.inner.storage.account(&login.email).await?.unzip();
+        // No e-mail has a NUL, and not every storage can be asked for one.
+        let account = match &login.email {
+            email if email.contains('\0') => None,
+            email => self.inner.storage.account(email).await?,
+        };
+        let (user, password_hash) = account.unzip();
         let matches = keeper.hasher.verify(login.password, password_hash).await?;
         let user = user.filter(|user| matches && !user.disabled).ok_or(Error::InvalidCredentials)?;
         self.to_the_end(async move |engine: Self| engine.sign_in(user).await).await

@@ -3,6 +3,8 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, PoisonError, RwLock};
 
+use futures_util::FutureExt;
+
 use crate::events::{Audience, Event, Revocation, Transport};
 use crate::model::UserId;
 
@@ -34,7 +36,9 @@ impl Announcer {
     /// Tells the transports that an access has ended. When this returns, nothing more is handed to it.
     pub(super) fn revoke(&self, revocation: &Revocation) {
         for transport in self.transports.read().unwrap_or_else(PoisonError::into_inner).iter() {
-            transport.revoke(revocation);
+            if catch_unwind(AssertUnwindSafe(|| transport.revoke(revocation))).is_err() {
+                tracing::error!("a transport panicked: what it was to end may go on");
+            }
         }
     }
 
@@ -43,7 +47,9 @@ impl Announcer {
         let transports =
             std::mem::take(&mut *self.transports.write().unwrap_or_else(PoisonError::into_inner));
         for transport in transports {
-            transport.close().await;
+            if AssertUnwindSafe(transport.close()).catch_unwind().await.is_err() {
+                tracing::error!("a transport panicked at its close");
+            }
         }
     }
 }

@@ -5,20 +5,19 @@
 //! its answer: when it goes away, the message is announced all the same.
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot};
+use tokio::time::{Instant, timeout_at};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use super::announcer::Announcer;
-use super::delivered::DeliveredMarks;
 use super::messages::Sent;
+use super::sequencer::Sequencer;
 use crate::error::{Error, Result};
-use crate::events::{Audience, Event};
 use crate::limits::Limits;
-use crate::model::{Message, UserId};
-use crate::storage::{Appended, NewMessageRow, Storage, StorageError};
+use crate::patience;
+use crate::storage::{Appended, NewMessageRow, Storage, StorageError, unpanicked};
 use crate::telemetry;
 
 /// Takes messages and gives them back stored.
@@ -32,6 +31,7 @@ pub(super) struct Appender {
 #[derive(Debug)]
 struct Pending {
     row: NewMessageRow,
+    until: Option<Instant>,
     answer: oneshot::Sender<Result<Outcome>>,
 }
 
@@ -48,14 +48,29 @@ pub(super) enum Outcome {
 
 /// A message that was taken: waits for what becomes of it.
 #[derive(Debug)]
-pub(super) struct Appending(oneshot::Receiver<Result<Outcome>>);
+pub(super) struct Appending {
+    outcome: oneshot::Receiver<Result<Outcome>>,
+    until: Option<Instant>,
+}
 
 impl Appending {
     /// What became of it, after it was announced.
     pub(super) async fn outcome(self) -> Result<Outcome> {
-        self.0.await.map_err(|gone| Error::Unavailable(gone.into()))?
+        let outcome = match self.until {
+            Some(until) => timeout_at(until + LAST_WORD, self.outcome).await.map_err(unavailable)?,
+            None => self.outcome.await,
+        };
+        outcome.map_err(unavailable)?
     }
 }
+
+fn unavailable(cause: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Error {
+    Error::Unavailable(cause.into())
+}
+
+/// How long the storage may take to say what has become of a message once there is no patience left. It has a bound of
+/// its own, and then it is known that the message was not stored.
+const LAST_WORD: Duration = Duration::from_millis(500);
 
 type Committed = Vec<(Result<Appended>, oneshot::Sender<Result<Outcome>>)>;
 
@@ -63,17 +78,12 @@ type Committed = Vec<(Result<Appended>, oneshot::Sender<Result<Outcome>>)>;
 const BATCHES_AHEAD: usize = 4;
 
 impl Appender {
-    pub(super) fn start(
-        storage: Arc<dyn Storage>,
-        announcer: Arc<Announcer>,
-        delivered: Arc<DeliveredMarks>,
-        limits: &Limits,
-    ) -> Self {
+    pub(super) fn start(storage: Arc<dyn Storage>, sequencer: Arc<Sequencer>, limits: &Limits) -> Self {
         let (queue, pending) = mpsc::channel(limits.append_queue);
         let (committed, to_announce) = mpsc::channel(BATCHES_AHEAD);
         let (stop, tasks) = (CancellationToken::new(), TaskTracker::new());
         tasks.spawn(commit(storage, pending, committed, limits.append_batch, stop.clone()));
-        tasks.spawn(announce(announcer, delivered, to_announce));
+        tasks.spawn(announce(sequencer, to_announce));
         tasks.close();
         Self { queue, stop, tasks }
     }
@@ -86,11 +96,12 @@ impl Appender {
     /// - [`Error::Unavailable`] when the engine is closed.
     pub(super) fn append(&self, row: NewMessageRow) -> Result<Appending> {
         let (answer, outcome) = oneshot::channel();
-        self.queue.try_send(Pending { row, answer }).map_err(|refused| match refused {
+        let until = patience::left().map(|left| Instant::now() + left);
+        self.queue.try_send(Pending { row, until, answer }).map_err(|refused| match refused {
             mpsc::error::TrySendError::Full(_) => Error::Overloaded,
             mpsc::error::TrySendError::Closed(_) => Error::Unavailable("the engine is closed".into()),
         })?;
-        Ok(Appending(outcome))
+        Ok(Appending { outcome, until })
     }
 
     /// Takes no more messages, and finishes those that it has taken.
@@ -122,15 +133,27 @@ async fn commit(
                 if taken == 0 {
                     return;
                 }
+                refuse_late(&mut waiting);
+                if waiting.is_empty() {
+                    continue;
+                }
                 let (rows, answers): (Vec<_>, Vec<_>) = waiting.drain(..).map(|p| (p.row, p.answer)).unzip();
                 let started = Instant::now();
-                let results = each(rows.len(), storage.append_messages(rows).await);
-                telemetry::batch_stored(taken, started.elapsed(), pending.len());
+                let results = each(rows.len(), unpanicked(storage.append_messages(rows)).await);
+                telemetry::batch_stored(results.len(), started.elapsed(), pending.len());
                 if committed.send(results.into_iter().zip(answers).collect()).await.is_err() {
                     return;
                 }
             }
         }
+    }
+}
+
+/// Those whose senders will not wait for another commit are not stored: they would be told that nobody knows.
+fn refuse_late(waiting: &mut Vec<Pending>) {
+    let now = Instant::now();
+    for late in waiting.extract_if(.., |pending| pending.until.is_some_and(|until| until <= now)) {
+        let _ = late.answer.send(Err(unavailable("it waited too long to be stored")));
     }
 }
 
@@ -154,59 +177,34 @@ fn each(count: usize, result: Result<Vec<Appended>, StorageError>) -> Vec<Result
 #[error("{0}")]
 struct Shared(Arc<dyn std::error::Error + Send + Sync>);
 
-async fn announce(
-    announcer: Arc<Announcer>,
-    delivered: Arc<DeliveredMarks>,
-    mut committed: mpsc::Receiver<Committed>,
-) {
+async fn announce(sequencer: Arc<Sequencer>, mut committed: mpsc::Receiver<Committed>) {
     while let Some(batch) = committed.recv().await {
         let (mut new, mut duplicate) = (0, 0);
         for (result, answer) in batch {
-            let outcome = result.map(|appended| match appended {
-                Appended::New(message) => {
+            let outcome = match result {
+                Ok(Appended::New(message)) => {
                     let message = Arc::new(message);
-                    announce_message(&announcer, &delivered, &message);
+                    sequencer.pass(&message).await;
                     new += 1;
-                    Outcome::Sent(Sent { message, duplicate: false })
+                    Ok(Outcome::Sent(Sent { message, duplicate: false }))
                 }
-                Appended::Duplicate(message) => {
+                Ok(Appended::Duplicate(message)) => {
+                    // The first may have been stored by another node, or by a commit whose answer was lost.
+                    sequencer.hint(message.conversation_id, message.seq);
                     duplicate += 1;
-                    Outcome::Sent(Sent { message: Arc::new(message), duplicate: true })
+                    Ok(Outcome::Sent(Sent { message: Arc::new(message), duplicate: true }))
                 }
-                Appended::ClientIdReused => Outcome::ClientIdReused,
-                Appended::NoConversation => Outcome::NoConversation,
-                Appended::NotParticipant => Outcome::NotParticipant,
-                Appended::Closed => Outcome::Closed,
-                Appended::FileGone => Outcome::FileGone,
-            });
+                Ok(Appended::ClientIdReused) => Ok(Outcome::ClientIdReused),
+                Ok(Appended::NoConversation) => Ok(Outcome::NoConversation),
+                Ok(Appended::NotParticipant) => Ok(Outcome::NotParticipant),
+                Ok(Appended::Closed) => Ok(Outcome::Closed),
+                Ok(Appended::FileGone) => Ok(Outcome::FileGone),
+                Ok(Appended::Busy) => Err(unavailable("somebody else holds the conversation")),
+                Err(error) => Err(error),
+            };
             // Whoever sent it may have hung up; the message is stored and announced all the same.
             let _ = answer.send(outcome);
         }
         telemetry::messages_accepted(new, duplicate);
     }
-}
-
-fn announce_message(announcer: &Announcer, delivered: &DeliveredMarks, message: &Arc<Message>) {
-    let audience = Audience::Conversation { id: message.conversation_id, except: None };
-    let mut handed_to = announcer.announce(&audience, &Event::MessageNew(message.clone()));
-    // The sender has it, of course.
-    handed_to.push(message.sender.id);
-    handed_to.sort_unstable();
-    handed_to.dedup();
-    delivered.note(message.conversation_id, &handed_to, message.seq..=message.seq);
-    handed_to.retain(|user| *user != message.sender.id);
-    if !handed_to.is_empty() {
-        announce_delivered(announcer, message, handed_to);
-    }
-}
-
-fn announce_delivered(announcer: &Announcer, message: &Message, delivered_to: Vec<UserId>) {
-    let event = Event::MessageDelivered {
-        conversation_id: message.conversation_id,
-        message_id: message.id,
-        seq: message.seq,
-        message_ids: Vec::new(),
-        delivered_to,
-    };
-    announcer.announce(&Audience::Users(vec![message.sender.id]), &event);
 }

@@ -5,7 +5,10 @@ use std::sync::Arc;
 use super::announcer::Announcer;
 use super::appender::Appender;
 use super::delivered::DeliveredMarks;
+use super::expiry::Expiry;
 use super::presence::Presence;
+use super::receipts::Receipts;
+use super::sequencer::Sequencer;
 use super::turns::Turns;
 use super::typing::Typing;
 use super::{AccountKeeper, ChatEngine, Inner};
@@ -94,10 +97,12 @@ impl EngineBuilder {
         };
         let announcer = Arc::new(Announcer::new(transports));
         let delivered = DeliveredMarks::start(storage.clone());
-        let appender = Appender::start(storage.clone(), announcer.clone(), delivered.clone(), &limits);
-        let presence =
-            Presence::new(storage.clone(), announcer.clone(), clock.clone(), limits.sockets_per_user);
-        let typing = Typing::start(announcer.clone(), limits.typing_ttl);
+        let receipts = Arc::new(Receipts::new(announcer.clone(), delivered.clone()));
+        let sequencer = Sequencer::new(storage.clone(), announcer.clone(), receipts.clone(), &limits);
+        let appender = Appender::start(storage.clone(), sequencer.clone(), &limits);
+        let presence = Presence::start(storage.clone(), announcer.clone(), clock.clone(), &limits);
+        let typing = Typing::start(sequencer.clone(), limits.typing_ttl);
+        let expiry = Expiry::start(announcer.clone(), &limits);
         let inner = Inner {
             storage,
             files,
@@ -106,10 +111,13 @@ impl EngineBuilder {
             authenticator,
             accounts,
             announcer,
+            sequencer,
             appender,
             delivered,
+            receipts,
             presence,
             typing,
+            expiry,
             turns: Turns::default(),
             public_path,
         };

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::{ChatEngine, NO_CONVERSATION};
 use crate::auth::Caller;
 use crate::error::{Error, Result};
-use crate::events::{Audience, Event, Revocation};
+use crate::events::{Audience, Event};
 use crate::model::{
     Conversation, ConversationCursor, ConversationId, ConversationKind, ConversationStatus,
     ConversationSummary, NewConversation, Page, Role, UserId,
@@ -34,9 +34,11 @@ impl ChatEngine {
     /// # Errors
     ///
     /// - [`Error::Refused`] when a direct one is not between two, or a participant does not exist.
-    /// - [`Error::Validation`] when there are too many participants.
+    /// - [`Error::Validation`] when there are too many participants, or the name is more than 100 characters or has
+    ///   a NUL.
     /// - [`Error::DirectExists`] when the two have an open direct conversation.
     pub async fn create_conversation(&self, caller: &Caller, new: NewConversation) -> Result<Conversation> {
+        let name = new.title()?;
         let mut participants = vec![caller.user_id];
         for id in new.participant_ids {
             if !participants.contains(&id) {
@@ -48,7 +50,7 @@ impl ChatEngine {
         }
         self.check_participants("participantIds", participants.len())?;
         let (id, created_by, at) = (ConversationId::new(), caller.user_id, self.now());
-        let row = ConversationRow { id, kind: new.kind, name: new.name, created_by, participants, at };
+        let row = ConversationRow { id, kind: new.kind, name, created_by, participants, at };
         self.to_the_end(async move |engine: Self| {
             match engine.inner.storage.create_conversation(&row).await? {
                 Created::Created(conversation) => {
@@ -158,7 +160,7 @@ impl ChatEngine {
         self.may_arrange(caller, id).await?;
         let max = self.limits().participants;
         self.to_the_end(async move |engine: Self| {
-            let _turn = engine.inner.turns.of(id).await;
+            let _turn = engine.inner.turns.of(id).await?;
             match engine.inner.storage.add_participants(id, &users, max, engine.now()).await? {
                 Addition::Added { conversation, added } => {
                     engine.tell_added(&conversation, added);
@@ -205,7 +207,7 @@ impl ChatEngine {
 
     async fn set_status(&self, id: ConversationId, status: ConversationStatus) -> Result<Conversation> {
         self.to_the_end(async move |engine: Self| {
-            let _turn = engine.inner.turns.of(id).await;
+            let _turn = engine.inner.turns.of(id).await?;
             match engine.inner.storage.set_status(id, status, engine.now()).await? {
                 StatusChange::Changed(conversation) => {
                     let told = Arc::new(conversation.clone());
@@ -228,11 +230,11 @@ impl ChatEngine {
 
     /// Takes a user out, ends what rests on their being in, and tells all. `None` when they were not in.
     async fn take_out(&self, id: ConversationId, user: UserId) -> Result<Option<Conversation>> {
-        let _turn = self.inner.turns.of(id).await;
+        let _turn = self.inner.turns.of(id).await?;
         let Some(conversation) = self.inner.storage.remove_participant(id, user, self.now()).await? else {
             return Ok(None);
         };
-        self.inner.announcer.revoke(&Revocation::Membership { user_id: user, conversation_id: id });
+        self.inner.sequencer.turn_out(id, user).await;
         self.inner.typing.stop_all(user, Some(id));
         self.tell(
             conversation.participant_ids(),

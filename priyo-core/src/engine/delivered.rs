@@ -10,7 +10,7 @@ use std::time::Duration;
 use tokio::time::MissedTickBehavior;
 
 use crate::model::{ConversationId, UserId};
-use crate::storage::{DeliveredMark, Storage};
+use crate::storage::{DeliveredMark, Storage, unpanicked};
 
 /// How often what has changed is written.
 const WRITE_EVERY: Duration = Duration::from_secs(1);
@@ -96,7 +96,7 @@ impl DeliveredMarks {
             ranges.map(mark).collect()
         };
         for some in marks.chunks(MARKS_AT_ONCE) {
-            if let Err(error) = self.storage.set_delivered(some).await {
+            if let Err(error) = unpanicked(self.storage.set_delivered(some)).await {
                 tracing::warn!(%error, "delivery marks were not written; some messages will be announced as delivered again");
                 break;
             }

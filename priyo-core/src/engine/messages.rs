@@ -6,15 +6,15 @@ use std::sync::Arc;
 use tracing::instrument;
 
 use super::appender::{Appending, Outcome};
+use super::receipts::in_events;
 use super::{ChatEngine, NO_CONVERSATION};
 use crate::auth::Caller;
 use crate::error::{Error, Result};
-use crate::events::{Audience, Event};
+use crate::events::Event;
 use crate::model::{
-    ConversationId, MarkRead, Message, MessageId, MessageKind, MessagePage, MessageRange, MessageWithReads,
-    NewMessage, UserId,
+    ConversationId, MarkRead, Message, MessageId, MessageKind, MessagePage, MessageRange, NewMessage,
 };
-use crate::storage::{NewMessageRow, ReadMark, ReadOutcome, Standing};
+use crate::storage::{NewMessageRow, ReadMark, ReadOutcome};
 
 /// A message that was accepted.
 #[derive(Debug, Clone)]
@@ -51,23 +51,6 @@ impl Submitted {
     }
 }
 
-/// What someone who begins to listen has missed.
-#[derive(Debug, Clone)]
-pub struct Backlog {
-    /// What comes after the `seq` that the client named, oldest first; empty when it named none.
-    pub messages: Vec<MessageWithReads>,
-    /// The newest `seq` there was when this was read.
-    pub last_seq: u64,
-    /// Whether more was missed: ask again, with the last `seq` of this.
-    pub has_more: bool,
-    /// Whether the caller takes part. An administrator who does not listens unannounced: nothing counts as delivered
-    /// to them.
-    pub is_participant: bool,
-}
-
-/// More receipts at once than this are announced as one event.
-const RECEIPTS_APART: usize = 20;
-
 impl ChatEngine {
     /// Says something: stores it, then tells everyone who listens.
     ///
@@ -76,7 +59,8 @@ impl ChatEngine {
     ///
     /// # Errors
     ///
-    /// - [`Error::Validation`] when the text is blank or too long.
+    /// - [`Error::Validation`] when the text is blank or too long, or the caller's id for the message is not 1 to 128
+    ///   characters, or either has a NUL.
     /// - [`Error::NotFound`] when there is no such conversation or file, or none that the caller may know of.
     /// - [`Error::Forbidden`] for an administrator who is not in the conversation.
     /// - [`Error::ConversationClosed`] when it takes no more messages.
@@ -142,32 +126,10 @@ impl ChatEngine {
             MessageRange::Before(_) | MessageRange::After(_) => limits.page_bytes,
         };
         let page = self.inner.storage.messages(id, range, limit, max_bytes).await?.cut_to(range, max_bytes);
-        self.note_delivered(caller, id, &standing, &page.items).await?;
+        if let Some(read_back) = self.reading_back(caller, &[(standing, &page.items)]).await? {
+            self.inner.receipts.read_back(read_back);
+        }
         Ok(page)
-    }
-
-    /// What a connection that begins to listen to a conversation has missed since `after`.
-    ///
-    /// Take the connection into the conversation's audience before this is called, and let it hear nothing until
-    /// it has the answer: then neither a message nor the end of a membership can slip through between the two.
-    ///
-    /// # Errors
-    ///
-    /// [`Error::NotFound`] when there is none, or none that the caller may see.
-    pub async fn backlog(&self, caller: &Caller, id: ConversationId, after: Option<u64>) -> Result<Backlog> {
-        let standing = self.visible_audited(caller, id).await?;
-        let is_participant = standing.is_participant;
-        let Some(after) = after else {
-            let last_seq = standing.last_seq;
-            return Ok(Backlog { messages: Vec::new(), last_seq, has_more: false, is_participant });
-        };
-        let limits = self.limits();
-        let range = MessageRange::After(after);
-        let page = self.inner.storage.messages(id, range, limits.page_rows, limits.page_bytes).await?;
-        let page = page.cut_to(range, limits.page_bytes);
-        self.note_delivered(caller, id, &standing, &page.items).await?;
-        let (messages, last_seq, has_more) = (page.items, page.last_seq, page.has_more);
-        Ok(Backlog { messages, last_seq, has_more, is_participant })
     }
 
     /// Marks messages as read by the caller: all of them, or none. Marking them again is fine.
@@ -221,52 +183,8 @@ impl ChatEngine {
                 &format!("must be at most {chars} characters and {bytes} bytes long"),
             ));
         }
-        // A parser has refused it already, but a host program may come without one.
-        if content.contains('\0') {
-            return Err(Error::field("content", "must not contain a NUL character"));
-        }
-        Ok(())
-    }
-
-    /// Messages have come to a participant by being read back: those that had not before are delivered now, and
-    /// those of their senders who are still there are told.
-    async fn note_delivered(
-        &self,
-        to: &Caller,
-        id: ConversationId,
-        standing: &Standing,
-        items: &[MessageWithReads],
-    ) -> Result<()> {
-        let (Some(first), Some(last)) = (items.first(), items.last()) else { return Ok(()) };
-        if !standing.is_participant {
-            return Ok(());
-        }
-        let mark = self.inner.delivered.mark(id, to.user_id, standing.delivered_seq);
-        if last.message.seq <= mark {
-            return Ok(());
-        }
-        let now = self.inner.storage.conversation(id).await?.ok_or(Error::NotFound(NO_CONVERSATION))?;
-        self.inner.delivered.note(id, &[to.user_id], first.message.seq..=last.message.seq);
-        let mut by_sender: BTreeMap<UserId, Vec<(u64, MessageId)>> = BTreeMap::new();
-        for MessageWithReads { message, .. } in items {
-            if message.seq > mark && message.sender.id != to.user_id && now.has(message.sender.id) {
-                by_sender.entry(message.sender.id).or_default().push((message.seq, message.id));
-            }
-        }
-        for (sender, receipts) in by_sender {
-            in_events(&receipts, |seq, message_id, message_ids| {
-                let delivered_to = vec![to.user_id];
-                let event = Event::MessageDelivered {
-                    conversation_id: id,
-                    message_id,
-                    seq,
-                    message_ids,
-                    delivered_to,
-                };
-                self.inner.announcer.announce(&Audience::Users(vec![sender]), &event);
-            });
-        }
-        Ok(())
+        // A parser has looked at these already, but a host program may come without one.
+        new.check_texts()
     }
 
     fn announce_read(&self, reader: &Caller, marks: Vec<ReadMark>, read_at: crate::model::Timestamp) {
@@ -275,23 +193,12 @@ impl ChatEngine {
             by_conversation.entry(mark.conversation_id).or_default().push((mark.seq, mark.message_id));
         }
         for (conversation_id, receipts) in by_conversation {
-            let audience = Audience::Conversation { id: conversation_id, except: reader.connection_id };
             in_events(&receipts, |seq, message_id, message_ids| {
-                let reader = reader.user_id;
+                let (reader, except) = (reader.user_id, reader.connection_id);
                 let event =
                     Event::MessageRead { conversation_id, message_id, seq, message_ids, reader, read_at };
-                self.inner.announcer.announce(&audience, &event);
+                self.inner.sequencer.announce(conversation_id, except, event);
             });
         }
-    }
-}
-
-/// Announces receipts, oldest first: each by itself, or all at once when they are many.
-fn in_events(receipts: &[(u64, MessageId)], mut announce: impl FnMut(u64, MessageId, Vec<MessageId>)) {
-    match receipts.last() {
-        Some((seq, newest)) if receipts.len() > RECEIPTS_APART => {
-            announce(*seq, *newest, receipts.iter().map(|(_, id)| *id).collect());
-        }
-        _ => receipts.iter().for_each(|(seq, id)| announce(*seq, *id, Vec::new())),
     }
 }

@@ -6,8 +6,13 @@ mod appender;
 mod builder;
 mod conversations;
 mod delivered;
+mod expiry;
+mod joining;
 mod messages;
 mod presence;
+mod receipts;
+mod sequencer;
+mod sync;
 mod turns;
 mod typing;
 mod uploads;
@@ -17,19 +22,26 @@ use std::fmt;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
+use tokio::runtime::Handle;
 use tracing::Instrument;
 
 pub use accounts::SignedIn;
 pub use builder::EngineBuilder;
 pub use conversations::ListConversations;
-pub use messages::{Backlog, Sent, Submitted};
+pub use joining::{Backlog, Joining};
+pub use messages::{Sent, Submitted};
+pub use sequencer::{Entry, Listening};
+pub use sync::Synced;
 pub use uploads::Download;
 pub use users::Users;
 
 use announcer::Announcer;
 use appender::Appender;
 use delivered::DeliveredMarks;
+use expiry::Expiry;
 use presence::Presence;
+use receipts::Receipts;
+use sequencer::Sequencer;
 use turns::Turns;
 use typing::Typing;
 
@@ -39,6 +51,7 @@ use crate::events::Revocation;
 use crate::files::FileStore;
 use crate::limits::Limits;
 use crate::model::{Clock, ConversationId, Timestamp, UserId};
+use crate::patience;
 use crate::storage::{AuditEntry, Standing, Storage};
 
 /// A chat. Cheap to clone; all clones are the same chat.
@@ -62,12 +75,25 @@ struct Inner {
     authenticator: Arc<dyn Authenticator>,
     accounts: Option<AccountKeeper>,
     announcer: Arc<Announcer>,
+    sequencer: Arc<Sequencer>,
     appender: Appender,
     delivered: Arc<DeliveredMarks>,
-    presence: Arc<Presence>,
+    receipts: Arc<Receipts>,
+    presence: Presence,
     typing: Arc<Typing>,
+    expiry: Arc<Expiry>,
     turns: Turns,
     public_path: String,
+}
+
+impl Drop for Inner {
+    /// Live connections would outlive the engine, and hold what belongs to it.
+    fn drop(&mut self) {
+        if let Ok(runtime) = Handle::try_current() {
+            let announcer = self.announcer.clone();
+            runtime.spawn(async move { announcer.close().await });
+        }
+    }
 }
 
 /// What the engine needs to keep accounts of its own.
@@ -160,6 +186,7 @@ impl ChatEngine {
         self.close_connections().await;
         self.inner.presence.close().await;
         self.inner.appender.close().await;
+        self.inner.sequencer.close();
         self.inner.delivered.flush().await;
         self.inner.storage.close().await;
     }
@@ -177,19 +204,14 @@ impl ChatEngine {
         T: Send + 'static,
         F: Future<Output = Result<T>> + Send + 'static,
     {
-        let work = work(self.clone()).instrument(tracing::Span::current());
+        let work = patience::carried(work(self.clone())).instrument(tracing::Span::current());
         tokio::spawn(work).await.map_err(Error::internal)?
     }
 
     /// How the caller stands to a conversation that they may see.
     async fn visible(&self, caller: &Caller, id: ConversationId) -> Result<Standing> {
         let standing = self.inner.storage.standing(id, caller.user_id).await?;
-        let standing = standing.ok_or(Error::NotFound(NO_CONVERSATION))?;
-        if standing.is_participant || caller.is_admin() {
-            Ok(standing)
-        } else {
-            Err(Error::NotFound(NO_CONVERSATION))
-        }
+        standing.filter(|standing| may_see(caller, standing)).ok_or(Error::NotFound(NO_CONVERSATION))
     }
 
     /// Refuses a caller who may not see a conversation.
@@ -211,15 +233,34 @@ impl ChatEngine {
     async fn visible_audited(&self, caller: &Caller, id: ConversationId) -> Result<Standing> {
         let standing = self.visible(caller, id).await?;
         if !standing.is_participant {
-            self.audit(caller, "conversation_read_by_admin", Some(id.to_string())).await?;
+            self.audit_reading(caller, &[id]).await?;
         }
         Ok(standing)
     }
 
-    async fn audit(&self, caller: &Caller, action: &'static str, subject: Option<String>) -> Result<()> {
-        let entry = AuditEntry { at: self.now(), actor: Some(caller.user_id), action, subject };
-        Ok(self.inner.storage.audit(&entry).await?)
+    /// Notes that an administrator looks into conversations that they are not in.
+    async fn audit_reading(&self, caller: &Caller, outside: &[ConversationId]) -> Result<()> {
+        let of = |id: &ConversationId| {
+            self.audit_entry(caller, "conversation_read_by_admin", Some(id.to_string()))
+        };
+        if outside.is_empty() {
+            return Ok(());
+        }
+        Ok(self.inner.storage.audit(&outside.iter().map(of).collect::<Vec<_>>()).await?)
     }
+
+    async fn audit(&self, caller: &Caller, action: &'static str, subject: Option<String>) -> Result<()> {
+        Ok(self.inner.storage.audit(&[self.audit_entry(caller, action, subject)]).await?)
+    }
+
+    fn audit_entry(&self, caller: &Caller, action: &'static str, subject: Option<String>) -> AuditEntry {
+        AuditEntry { at: self.now(), actor: Some(caller.user_id), action, subject }
+    }
+}
+
+/// Whether a caller who stands so to a conversation may see it.
+fn may_see(caller: &Caller, standing: &Standing) -> bool {
+    standing.is_participant || caller.is_admin()
 }
 
 /// What is said of a conversation that is not there, or that the caller may not know of.

@@ -1,8 +1,17 @@
-//! Who has a live connection: counted, in memory.
+//! Who has a live connection: counted in memory, and stored now and then.
+//!
+//! That a user was there is stored when their last connection ends, and while they have one at least every
+//! `limits.presence_renewal`: a crash then forgets no more than that. One task does both, and tells those who
+//! should know, so that what is told of one user comes in order.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
+use futures_util::future::join_all;
+use tokio::sync::Notify;
+use tokio::time::{Instant, MissedTickBehavior};
+use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::ChatEngine;
@@ -10,19 +19,23 @@ use super::announcer::Announcer;
 use crate::auth::Caller;
 use crate::error::{Error, Result};
 use crate::events::{Audience, Event};
-use crate::model::{Clock, ConnectionId, UserId};
-use crate::storage::Storage;
+use crate::limits::Limits;
+use crate::model::{ClientAddress, Clock, ConnectionId, Timestamp, UserId};
+use crate::storage::{Storage, unpanicked};
+use crate::telemetry;
 
 impl ChatEngine {
-    /// Notes a live connection of the caller; the caller that comes back speaks through it. Tell of its end with
-    /// [`disconnected`](Self::disconnected).
+    /// Notes a live connection of the caller, and where it comes from if that is known; the caller that comes back
+    /// speaks through it. Let its token be watched over by [`watch_token`](Self::watch_token), and tell of its end
+    /// with [`disconnected`](Self::disconnected).
     ///
     /// # Errors
     ///
-    /// [`Error::TooManyConnections`] when the caller has `limits.sockets_per_user` of them.
-    pub fn connected(&self, caller: Caller) -> Result<Caller> {
+    /// [`Error::TooManyConnections`] when the caller has `limits.sockets_per_user` of them, or `from` has
+    /// `limits.sockets_per_address`.
+    pub fn connected(&self, caller: Caller, from: Option<ClientAddress>) -> Result<Caller> {
         let connection = ConnectionId::new();
-        self.inner.presence.add(caller.user_id, connection)?;
+        self.inner.presence.add(caller.user_id, connection, from)?;
         Ok(caller.on(connection))
     }
 
@@ -31,133 +44,253 @@ impl ChatEngine {
         if let Some(connection) = caller.connection_id {
             self.inner.typing.stop_connection(caller.user_id, connection);
             self.inner.presence.remove(caller.user_id, connection);
+            self.inner.expiry.forget(connection);
         }
     }
 
     /// Whether a user has a live connection.
     #[must_use]
     pub fn is_online(&self, user: UserId) -> bool {
-        self.inner.presence.is_online(user)
+        self.inner.presence.0.is_online(user)
     }
 }
 
-/// The live connections of every user, and who was told of them.
+/// How often to look for users of whom it is time to store that they are there.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
+
+/// Users in one write, so that messages need not wait long behind it.
+const WRITTEN_AT_ONCE: usize = 500;
+
+/// Users of whom is told at once: each takes a read of those who know them.
+const TOLD_AT_ONCE: usize = 32;
+
+/// The live connections of every user.
 #[derive(Debug)]
-pub(super) struct Presence {
+pub(super) struct Presence(Arc<Shared>);
+
+#[derive(Debug)]
+struct Shared {
     storage: Arc<dyn Storage>,
     announcer: Arc<Announcer>,
     clock: Clock,
     per_user: usize,
-    users: Mutex<HashMap<UserId, Entry>>,
-    /// What is being told.
-    telling: TaskTracker,
+    per_address: usize,
+    renewal: Duration,
+    state: Mutex<State>,
+    /// Rung when somebody came or went.
+    changed: Notify,
+    stop: CancellationToken,
+    tasks: TaskTracker,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    users: HashMap<UserId, Entry>,
+    by_address: HashMap<ClientAddress, usize>,
+    /// Who came or went and is to be told of, each once.
+    untold: VecDeque<UserId>,
 }
 
 #[derive(Debug, Default)]
 struct Entry {
-    connections: HashSet<ConnectionId>,
+    connections: HashMap<ConnectionId, Option<ClientAddress>>,
     /// What was told last.
     told_online: bool,
-    /// Whether a task is telling. One at a time for each user, so that what is told comes in order.
-    telling: bool,
+    /// Whether they are among those to be told of.
+    is_untold: bool,
+    /// When it was last stored that they were there.
+    stored: Option<Instant>,
 }
 
 impl Presence {
-    pub(super) fn new(
+    /// Starts telling and storing. That ends when the value is dropped.
+    pub(super) fn start(
         storage: Arc<dyn Storage>,
         announcer: Arc<Announcer>,
         clock: Clock,
-        per_user: usize,
-    ) -> Arc<Self> {
-        Arc::new(Self {
+        limits: &Limits,
+    ) -> Self {
+        let shared = Arc::new(Shared {
             storage,
             announcer,
             clock,
-            per_user,
-            users: Mutex::default(),
-            telling: TaskTracker::new(),
-        })
+            per_user: limits.sockets_per_user,
+            per_address: limits.sockets_per_address,
+            renewal: limits.presence_renewal,
+            state: Mutex::default(),
+            changed: Notify::new(),
+            stop: CancellationToken::new(),
+            tasks: TaskTracker::new(),
+        });
+        shared.tasks.spawn(tell_and_store(shared.clone()));
+        shared.tasks.close();
+        Self(shared)
     }
 
-    fn add(self: &Arc<Self>, user: UserId, connection: ConnectionId) -> Result<()> {
-        let mut users = self.lock();
-        let entry = users.entry(user).or_default();
-        if entry.connections.len() >= self.per_user {
+    fn add(&self, user: UserId, connection: ConnectionId, from: Option<ClientAddress>) -> Result<()> {
+        let mut state = self.0.lock();
+        let State { users, by_address, untold } = &mut *state;
+        let has = users.get(&user).map_or(0, |entry| entry.connections.len());
+        let from_there = from.and_then(|from| by_address.get(&from)).copied().unwrap_or(0);
+        if has >= self.0.per_user || from_there >= self.0.per_address {
             return Err(Error::TooManyConnections);
         }
-        entry.connections.insert(connection);
-        self.tell(user, entry);
+        if let Some(from) = from {
+            by_address.insert(from, from_there + 1);
+        }
+        let entry = users.entry(user).or_default();
+        entry.connections.insert(connection, from);
+        entry.changed(user, untold);
+        self.0.changed.notify_one();
         Ok(())
     }
 
-    fn remove(self: &Arc<Self>, user: UserId, connection: ConnectionId) {
-        let mut users = self.lock();
-        if let Some(entry) = users.get_mut(&user) {
-            entry.connections.remove(&connection);
-            self.tell(user, entry);
+    fn remove(&self, user: UserId, connection: ConnectionId) {
+        let mut state = self.0.lock();
+        let State { users, by_address, untold } = &mut *state;
+        let Some(entry) = users.get_mut(&user) else { return };
+        let Some(from) = entry.connections.remove(&connection) else { return };
+        entry.changed(user, untold);
+        self.0.changed.notify_one();
+        if let Some(from) = from
+            && let Some(count) = by_address.get_mut(&from)
+        {
+            *count -= 1;
+            if *count == 0 {
+                by_address.remove(&from);
+            }
         }
     }
 
-    fn is_online(&self, user: UserId) -> bool {
-        self.lock().get(&user).is_some_and(|entry| !entry.connections.is_empty())
+    /// Whether this connection is one of the user's.
+    pub(super) fn has(&self, user: UserId, connection: ConnectionId) -> bool {
+        self.0.lock().users.get(&user).is_some_and(|entry| entry.connections.contains_key(&connection))
     }
 
-    /// Writes for everyone who is online when they were last seen: now.
+    /// Stores of everyone who is online, and of everyone who went and is not told of yet, that they were there until
+    /// now.
     pub(super) async fn close(&self) {
-        self.telling.close();
-        self.telling.wait().await;
-        let online: Vec<UserId> = self.lock().drain().map(|(user, _)| user).collect();
-        let now = self.clock.now();
-        let writes =
-            online.into_iter().map(|user| async move { self.storage.set_last_seen(user, now).await });
-        for result in futures_util::future::join_all(writes).await {
-            if let Err(error) = result {
-                tracing::warn!(%error, "when a user was last seen was not written");
+        self.0.stop.cancel();
+        self.0.tasks.wait().await;
+        let users: Vec<UserId> = std::mem::take(&mut *self.0.lock()).users.into_keys().collect();
+        self.0.store(&users, self.0.clock.now()).await;
+    }
+}
+
+impl Drop for Presence {
+    fn drop(&mut self) {
+        self.0.stop.cancel();
+    }
+}
+
+impl Entry {
+    /// Puts the user among those to be told of, if there may be something to tell.
+    fn changed(&mut self, user: UserId, untold: &mut VecDeque<UserId>) {
+        if !self.is_untold && self.told_online == self.connections.is_empty() {
+            self.is_untold = true;
+            untold.push_back(user);
+        }
+    }
+}
+
+async fn tell_and_store(presence: Arc<Shared>) {
+    let mut look = tokio::time::interval(presence.renewal.clamp(Duration::from_millis(1), LOOK_EVERY));
+    look.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        tokio::select! {
+            () = presence.stop.cancelled() => return,
+            _ = look.tick() => presence.renew().await,
+            () = presence.changed.notified() => presence.tell_changes().await,
+        }
+    }
+}
+
+impl Shared {
+    fn is_online(&self, user: UserId) -> bool {
+        self.lock().users.get(&user).is_some_and(|entry| !entry.connections.is_empty())
+    }
+
+    /// Tells until there is nothing new to tell, or no time for it any more.
+    async fn tell_changes(&self) {
+        while !self.stop.is_cancelled() {
+            let (changes, gone) = self.next_to_tell();
+            if changes.is_empty() && gone.is_empty() {
+                return;
             }
-        }
-    }
-
-    fn tell(self: &Arc<Self>, user: UserId, entry: &mut Entry) {
-        if !entry.telling && entry.told_online == entry.connections.is_empty() {
-            entry.telling = true;
-            self.telling.spawn(self.clone().tell_changes(user));
-        }
-    }
-
-    /// Tells until there is nothing new to tell.
-    async fn tell_changes(self: Arc<Self>, user: UserId) {
-        while let Some(is_online) = self.next_to_tell(user) {
             let now = self.clock.now();
-            if !is_online && let Err(error) = self.storage.set_last_seen(user, now).await {
-                tracing::warn!(user.id = %user, %error, "when a user was last seen was not written");
+            // First, so that who is told and then looks finds the same.
+            self.store(&gone, now).await;
+            join_all(changes.into_iter().map(|(user, is_online)| self.tell(user, is_online, now))).await;
+        }
+    }
+
+    /// The next users who came or went since they were last told of, with whether they are there now; and those
+    /// who are not, some of whom may have come and gone untold.
+    fn next_to_tell(&self) -> (Vec<(UserId, bool)>, Vec<UserId>) {
+        let (mut changes, mut gone) = (Vec::new(), Vec::new());
+        let mut state = self.lock();
+        let State { users, untold, .. } = &mut *state;
+        while changes.len().max(gone.len()) < TOLD_AT_ONCE
+            && let Some(user) = untold.pop_front()
+        {
+            let Some(entry) = users.get_mut(&user) else { continue };
+            entry.is_untold = false;
+            let is_online = !entry.connections.is_empty();
+            if entry.told_online != is_online {
+                entry.told_online = is_online;
+                changes.push((user, is_online));
             }
-            match self.storage.contacts_of(user).await {
-                Ok(contacts) => {
-                    let last_seen = (!is_online).then_some(now);
-                    let event = Event::UserStatus { user_id: user, is_online, last_seen };
-                    self.announcer.announce(&Audience::Users(contacts), &event);
+            if !is_online {
+                users.remove(&user);
+                gone.push(user);
+            }
+        }
+        telemetry::users_online(users.len());
+        (changes, gone)
+    }
+
+    async fn tell(&self, user: UserId, is_online: bool, now: Timestamp) {
+        match unpanicked(self.storage.contacts_of(user)).await {
+            Ok(contacts) => {
+                let last_seen = (!is_online).then_some(now);
+                let event = Event::UserStatus { user_id: user, is_online, last_seen };
+                self.announcer.announce(&Audience::Users(contacts), &event);
+            }
+            Err(error) => tracing::warn!(user.id = %user, %error, "nobody was told who is online"),
+        }
+    }
+
+    /// Stores of everyone of whom it is time to, that they are there.
+    async fn renew(&self) {
+        let now = Instant::now();
+        let is_due = |entry: &Entry| {
+            !entry.connections.is_empty()
+                && entry.stored.is_none_or(|at| now.duration_since(at) >= self.renewal)
+        };
+        let due: Vec<UserId> =
+            self.lock().users.iter().filter(|(_, entry)| is_due(entry)).map(|(user, _)| *user).collect();
+        if self.store(&due, self.clock.now()).await {
+            let mut state = self.lock();
+            for user in due {
+                if let Some(entry) = state.users.get_mut(&user) {
+                    entry.stored = Some(now);
                 }
-                Err(error) => tracing::warn!(user.id = %user, %error, "nobody was told who is online"),
             }
         }
     }
 
-    fn next_to_tell(&self, user: UserId) -> Option<bool> {
-        let mut users = self.lock();
-        let entry = users.get_mut(&user)?;
-        let is_online = !entry.connections.is_empty();
-        if entry.told_online != is_online {
-            entry.told_online = is_online;
-            return Some(is_online);
+    /// Stores that users were there; says whether it could.
+    async fn store(&self, users: &[UserId], at: Timestamp) -> bool {
+        for some in users.chunks(WRITTEN_AT_ONCE) {
+            if let Err(error) = unpanicked(self.storage.set_last_seen(some, at)).await {
+                tracing::warn!(users = users.len(), %error, "when users were last seen was not written");
+                return false;
+            }
         }
-        entry.telling = false;
-        if !is_online {
-            users.remove(&user);
-        }
-        None
+        true
     }
 
-    fn lock(&self) -> MutexGuard<'_, HashMap<UserId, Entry>> {
-        self.users.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

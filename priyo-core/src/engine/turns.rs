@@ -7,7 +7,9 @@ use std::hash::{BuildHasher, RandomState};
 
 use tokio::sync::{Mutex, MutexGuard};
 
+use crate::error::{Error, Result};
 use crate::model::ConversationId;
+use crate::patience;
 
 /// Enough that two conversations rarely wait for each other.
 const LANES: usize = 64;
@@ -27,8 +29,13 @@ impl Default for Turns {
 
 impl Turns {
     /// Waits for the turn to change a conversation, which lasts until the answer is dropped.
-    pub(super) async fn of(&self, id: ConversationId) -> MutexGuard<'_, ()> {
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Unavailable`] when it takes too long.
+    pub(super) async fn of(&self, id: ConversationId) -> Result<MutexGuard<'_, ()>> {
         let hash = usize::try_from(self.hasher.hash_one(id) % LANES as u64).unwrap_or_default();
-        self.lanes[hash].lock().await
+        let turn = patience::wait(self.lanes[hash].lock()).await;
+        turn.ok_or_else(|| Error::Unavailable("another change takes too long".into()))
     }
 }

@@ -2,18 +2,19 @@
 
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, HashMap, HashSet};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
 use super::ChatEngine;
-use super::announcer::Announcer;
+use super::sequencer::Sequencer;
 use crate::auth::Caller;
 use crate::error::{Error, Result};
-use crate::events::{Audience, Event, Typist};
+use crate::events::{Event, Typist};
 use crate::model::{ConnectionId, ConversationId, ConversationStatus, UserId};
+use crate::telemetry;
 
 impl ChatEngine {
     /// Notes that the caller is writing. It ends by itself after `limits.typing_ttl` unless renewed.
@@ -56,11 +57,11 @@ type Key = (ConversationId, UserId);
 /// Everyone who is writing.
 #[derive(Debug)]
 pub(super) struct Typing {
-    announcer: Arc<Announcer>,
+    sequencer: Arc<Sequencer>,
     ttl: Duration,
     state: Mutex<State>,
-    /// Rung when there is something to expire after there was nothing.
-    changed: Notify,
+    /// Rung when there is something to expire after there was nothing, and at the end.
+    changed: Arc<Notify>,
 }
 
 #[derive(Debug, Default)]
@@ -82,9 +83,9 @@ struct Notice {
 
 impl Typing {
     /// Starts ending notices. That ends when the value is dropped.
-    pub(super) fn start(announcer: Arc<Announcer>, ttl: Duration) -> Arc<Self> {
-        let typing = Arc::new(Self { announcer, ttl, state: Mutex::default(), changed: Notify::new() });
-        tokio::spawn(expire(Arc::downgrade(&typing), ttl));
+    pub(super) fn start(sequencer: Arc<Sequencer>, ttl: Duration) -> Arc<Self> {
+        let typing = Arc::new(Self { sequencer, ttl, state: Mutex::default(), changed: Arc::default() });
+        tokio::spawn(expire(Arc::downgrade(&typing), typing.changed.clone()));
         typing
     }
 
@@ -103,6 +104,7 @@ impl Typing {
             announced: announced.filter(|_| !announce).unwrap_or(now),
         };
         state.notices.insert(key, notice);
+        telemetry::typing_notices(state.notices.len());
         if state.watched.insert(key) {
             state.deadlines.push(Reverse((now + self.ttl, key)));
             self.changed.notify_one();
@@ -131,6 +133,7 @@ impl Typing {
         for (_, notice) in notices.collect::<Vec<_>>() {
             self.tell(Event::TypingStopped, notice.typist, notice.connection);
         }
+        telemetry::typing_notices(state.notices.len());
     }
 
     /// Ends what is over; gives when the next one may be.
@@ -148,6 +151,7 @@ impl Typing {
                     if let Some(notice) = state.notices.remove(&key) {
                         self.tell(Event::TypingStopped, notice.typist, notice.connection);
                     }
+                    telemetry::typing_notices(state.notices.len());
                 }
                 None => {}
             }
@@ -159,8 +163,7 @@ impl Typing {
     }
 
     fn tell(&self, event: impl FnOnce(Typist) -> Event, typist: Typist, except: Option<ConnectionId>) {
-        let audience = Audience::Conversation { id: typist.conversation_id, except };
-        self.announcer.announce(&audience, &event(typist));
+        self.sequencer.announce(typist.conversation_id, except, event(typist));
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -168,24 +171,34 @@ impl Typing {
     }
 }
 
-async fn expire(typing: std::sync::Weak<Typing>, ttl: Duration) {
+impl Drop for Typing {
+    fn drop(&mut self) {
+        self.changed.notify_one();
+    }
+}
+
+async fn expire(typing: Weak<Typing>, changed: Arc<Notify>) {
     loop {
-        let Some(typing) = typing.upgrade() else { return };
-        let next = typing.expire_due();
-        // Not longer than one lifetime, so that a dropped engine is not kept for the sake of this task.
-        let look_again = next.unwrap_or_else(|| Instant::now() + ttl);
-        let _ = tokio::time::timeout_at(look_again, typing.changed.notified()).await;
+        // Not held while waiting, which would keep a dropped engine's parts.
+        let Some(next) = typing.upgrade().map(|typing| typing.expire_due()) else { return };
+        match next {
+            Some(next) => drop(tokio::time::timeout_at(next, changed.notified()).await),
+            None => changed.notified().await,
+        }
     }
 }
 
 #[cfg(test)]
+#[cfg(feature = "sqlite")]
 mod tests {
     use super::*;
+    use crate::engine::sequencer::scene::Scene;
     use crate::model::{Role, Timestamp, User};
 
     #[tokio::test]
     async fn who_starts_and_stops_all_the_time_piles_nothing_up() {
-        let typing = Typing::start(Arc::default(), Duration::from_millis(20));
+        let scene = Scene::set().await;
+        let typing = Typing::start(scene.sequencer.clone(), Duration::from_millis(20));
         let caller = Caller::new(&User {
             id: UserId::new(),
             external_id: None,

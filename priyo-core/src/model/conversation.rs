@@ -4,6 +4,7 @@ use serde::Serialize;
 use serde_json::Value;
 
 use super::fields::{Fields, Unknown};
+use super::message::text_wire_bytes;
 use super::{ConversationId, Message, Role, Timestamp, UserId};
 use crate::error::Result;
 
@@ -111,7 +112,7 @@ pub struct Participant {
     pub avatar: Option<String>,
     /// What they may do in general.
     pub role: Role,
-    /// When their last connection ended.
+    /// When they last had a connection.
     pub last_seen: Option<Timestamp>,
 }
 
@@ -124,6 +125,21 @@ pub struct ConversationSummary {
     pub last_message: Option<Message>,
     /// How many messages of it the user has not read; 0 for one who is not in it.
     pub unread: u64,
+}
+
+impl ConversationSummary {
+    /// About how many bytes of JSON it takes: a little more rather than less.
+    pub(crate) fn wire_bytes(&self) -> usize {
+        /// Ids, times and the names of the fields; and those of a participant.
+        const FIELDS: usize = 320;
+        const PARTICIPANT: usize = 160;
+        let optional = |text: &Option<String>| text.as_deref().map_or(0, text_wire_bytes);
+        let participant =
+            |one: &Participant| PARTICIPANT + text_wire_bytes(&one.username) + optional(&one.avatar);
+        let participants = self.conversation.participants.iter().map(participant).sum::<usize>();
+        let last_message = self.last_message.as_ref().map_or(0, Message::wire_bytes);
+        FIELDS + optional(&self.conversation.name) + participants + last_message
+    }
 }
 
 /// What someone sends to start a conversation.
@@ -148,14 +164,28 @@ impl NewConversation {
         let ids = fields.strings("participantIds", max_participants);
         let kind = fields.choice("type", &["DIRECT", "GROUP"]).and_then(ConversationKind::from_name);
         let name = fields.optional_string("name");
-        let fits = |name: &str| name.chars().count() <= 100;
-        fields.check("name", name.as_deref(), fits, "must be at most 100 characters long");
+        Self::check_name_in(&mut fields, name.as_deref());
         fields.finish()?;
         let kind = kind.unwrap_or(ConversationKind::Group);
         Ok(Self {
             participant_ids: ids.unwrap_or_default().iter().map(|id| UserId::from_client(id)).collect(),
             kind,
-            name: name.filter(|name| kind == ConversationKind::Group && !name.trim().is_empty()),
+            name,
         })
+    }
+
+    /// The title it will have, if it may have the one that it asks for. No parser need have seen it.
+    pub(crate) fn title(&self) -> Result<Option<String>> {
+        let mut fields = Fields::none();
+        Self::check_name_in(&mut fields, self.name.as_deref());
+        fields.check_nul("name", self.name.as_deref());
+        fields.finish()?;
+        let is_shown = |name: &String| self.kind == ConversationKind::Group && !name.trim().is_empty();
+        Ok(self.name.clone().filter(is_shown))
+    }
+
+    fn check_name_in(fields: &mut Fields, name: Option<&str>) {
+        let fits = |name: &str| name.chars().count() <= 100;
+        fields.check("name", name, fits, "must be at most 100 characters long");
     }
 }

@@ -4,6 +4,8 @@ use serde_json::{Map, Value};
 
 use crate::error::{Error, Result};
 
+const NUL: &str = "must not contain a NUL character";
+
 /// What to do with fields that nobody asked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Unknown {
@@ -33,6 +35,12 @@ impl Fields {
             Value::Object(map) => Ok(Self { map, unknown, faults: Vec::new() }),
             _ => Err(Error::Validation(vec!["\"value\" must be of type object".to_owned()])),
         }
+    }
+
+    /// No fields: for values that come without a body, from a host program.
+    #[must_use]
+    pub fn none() -> Self {
+        Self { map: Map::new(), unknown: Unknown::Refuse, faults: Vec::new() }
     }
 
     /// Notes a fault of one field.
@@ -123,12 +131,33 @@ impl Fields {
     /// A number of `0..=2^53`, which may be missing.
     pub fn optional_count(&mut self, field: &str) -> Option<u64> {
         let value = self.map.remove(field).filter(|value| !value.is_null())?;
-        // Beyond 2^53 a JavaScript client could not have meant the number it sent.
-        let number = value.as_u64().filter(|number| *number <= 1 << 53);
+        let number = count(&value);
         if number.is_none() {
             self.fault(field, "must be a whole number that is not negative");
         }
         number
+    }
+
+    /// An object of numbers of `0..=2^53` by name, at most `max` of them.
+    pub fn counts(&mut self, field: &str, max: usize) -> Option<Vec<(String, u64)>> {
+        let Some(value) = self.map.remove(field) else {
+            self.fault(field, "is required");
+            return None;
+        };
+        let Value::Object(items) = value else {
+            self.fault(field, "must be an object");
+            return None;
+        };
+        if items.len() > max {
+            self.fault(field, &format!("must contain at most {max} items"));
+            return None;
+        }
+        let counts = items.into_iter().map(|(name, value)| Some((name, count(&value)?)));
+        let counts: Option<Vec<_>> = counts.collect();
+        if counts.is_none() {
+            self.fault(field, "must contain only whole numbers that are not negative");
+        }
+        counts
     }
 
     /// Whether the field is there.
@@ -140,6 +169,12 @@ impl Fields {
     /// Takes a field and does not look at it.
     pub fn ignore(&mut self, field: &str) {
         self.map.remove(field);
+    }
+
+    /// Notes a fault when there is a text and it has a NUL: Postgres cannot store one, and SQLite would cut the text
+    /// there. Those of a body are looked at when they are read.
+    pub fn check_nul(&mut self, field: &str, text: Option<&str>) {
+        self.check(field, text, |text| !text.contains('\0'), NUL);
     }
 
     /// Reports what was wrong.
@@ -161,9 +196,8 @@ impl Fields {
 
     fn text(&mut self, field: &str, value: Value) -> Option<String> {
         match value {
-            // Postgres cannot store a NUL, and SQLite would cut the text there: refused for both.
             Value::String(text) if text.contains('\0') => {
-                self.fault(field, "must not contain a NUL character");
+                self.fault(field, NUL);
                 None
             }
             Value::String(text) => Some(text),
@@ -173,4 +207,9 @@ impl Fields {
             }
         }
     }
+}
+
+/// Beyond 2^53 a JavaScript client could not have meant the number it sent.
+fn count(value: &Value) -> Option<u64> {
+    value.as_u64().filter(|number| *number <= 1 << 53)
 }

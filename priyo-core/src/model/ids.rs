@@ -33,6 +33,12 @@ macro_rules! typed_id {
                 self.0
             }
 
+            /// Whether this is the nil id, which names nothing.
+            #[must_use]
+            pub const fn is_nil(self) -> bool {
+                self.0.is_nil()
+            }
+
             /// Reads an id that a client sent.
             ///
             /// Ids are opaque to clients, so a text that is not one of ours is not malformed: it names nothing.

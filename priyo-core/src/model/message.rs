@@ -126,19 +126,32 @@ pub struct MessageWithReads {
     pub reads: Vec<Read>,
 }
 
+impl Message {
+    /// About how many bytes of JSON it takes: a little more rather than less.
+    pub(crate) fn wire_bytes(&self) -> usize {
+        /// Ids, names, times and the names of the fields.
+        const FIELDS: usize = 640;
+        FIELDS + text_wire_bytes(&self.content)
+    }
+}
+
 impl MessageWithReads {
     /// About how many bytes of JSON it takes: a little more rather than less.
     pub(crate) fn wire_bytes(&self) -> usize {
-        /// Ids, names, times and the names of the fields; and those of one who has read it.
-        const MESSAGE: usize = 640;
+        /// One who has read it.
         const READ: usize = 180;
-        let escaped = |byte: u8| match byte {
-            b'"' | b'\\' => 2,
-            0..0x20 => 6,
-            _ => 1,
-        };
-        MESSAGE + self.message.content.bytes().map(escaped).sum::<usize>() + self.reads.len() * READ
+        self.message.wire_bytes() + self.reads.len() * READ
     }
+}
+
+/// How many bytes of JSON a text takes.
+pub(super) fn text_wire_bytes(text: &str) -> usize {
+    let escaped = |byte: u8| match byte {
+        b'"' | b'\\' => 2,
+        0..0x20 => 6,
+        _ => 1,
+    };
+    text.bytes().map(escaped).sum()
 }
 
 /// How a new message names the file it carries.
@@ -194,13 +207,7 @@ impl NewMessage {
             MessageKind::File | MessageKind::Image => fields.optional_string("content"),
         };
         let client_message_id = fields.optional_string("clientMessageId");
-        let fits = |id: &str| (1..=128).contains(&id.chars().count());
-        fields.check(
-            "clientMessageId",
-            client_message_id.as_deref(),
-            fits,
-            "must be 1 to 128 characters long",
-        );
+        Self::check_client_id_in(&mut fields, client_message_id.as_deref());
         let file_id = fields.optional_string("fileId");
         let file_url = fields.optional_string("fileUrl");
         // The upload says what they are; clients of old send them along.
@@ -222,6 +229,21 @@ impl NewMessage {
             client_message_id,
             file,
         })
+    }
+
+    /// Refuses one with texts that no parser has seen and that would have been refused there.
+    pub(crate) fn check_texts(&self) -> Result<()> {
+        let mut fields = Fields::none();
+        let client_message_id = self.client_message_id.as_deref();
+        Self::check_client_id_in(&mut fields, client_message_id);
+        fields.check_nul("clientMessageId", client_message_id);
+        fields.check_nul("content", Some(&self.content));
+        fields.finish()
+    }
+
+    fn check_client_id_in(fields: &mut Fields, id: Option<&str>) {
+        let fits = |id: &str| (1..=128).contains(&id.chars().count());
+        fields.check("clientMessageId", id, fits, "must be 1 to 128 characters long");
     }
 }
 

@@ -1,13 +1,16 @@
 //! Plain data: what the engine takes and gives. No I/O, no rules beyond parsing.
 
+mod address;
 mod conversation;
 pub mod fields;
 mod ids;
 mod message;
 mod page;
+mod sync;
 mod timestamp;
 mod user;
 
+pub use address::ClientAddress;
 pub use conversation::{
     Conversation, ConversationKind, ConversationStatus, ConversationSummary, NewConversation, Participant,
 };
@@ -15,6 +18,8 @@ pub use ids::{ConnectionId, ConversationId, FileId, MessageId, SessionId, UserId
 pub use message::{
     Attachment, FileRecord, FileRef, MarkRead, Message, MessageKind, MessageWithReads, NewMessage, Read,
 };
+pub(crate) use page::fitting;
 pub use page::{ConversationCursor, MessagePage, MessageRange, Page};
+pub use sync::Known;
 pub use timestamp::{Clock, Timestamp};
 pub use user::{HostUser, Login, Registration, Role, User, UserBrief};

@@ -39,19 +39,8 @@ impl MessagePage {
     #[must_use]
     pub(crate) fn cut_to(mut self, range: MessageRange, max_bytes: usize) -> Self {
         let forwards = matches!(range, MessageRange::After(_));
-        let mut left = max_bytes;
-        let mut fits = |item: &MessageWithReads| match left.checked_sub(item.wire_bytes()) {
-            Some(less) => {
-                left = less;
-                true
-            }
-            None => false,
-        };
-        let kept = if forwards {
-            self.items.iter().take_while(|item| fits(item)).count()
-        } else {
-            self.items.iter().rev().take_while(|item| fits(item)).count()
-        };
+        let sizes = self.items.iter().map(MessageWithReads::wire_bytes);
+        let kept = if forwards { fitting(sizes, max_bytes) } else { fitting(sizes.rev(), max_bytes) };
         let kept = kept.max(1).min(self.items.len());
         self.has_more |= kept < self.items.len();
         if forwards {
@@ -61,6 +50,19 @@ impl MessagePage {
         }
         self
     }
+}
+
+/// How many things of these sizes, one after the other, fit into so many bytes.
+pub(crate) fn fitting(sizes: impl IntoIterator<Item = usize>, max_bytes: usize) -> usize {
+    let mut left = max_bytes;
+    let fits = |size: &usize| match left.checked_sub(*size) {
+        Some(less) => {
+            left = less;
+            true
+        }
+        None => false,
+    };
+    sizes.into_iter().take_while(fits).count()
 }
 
 /// A place in a list of conversations that is ordered by activity, newest first.
@@ -79,7 +81,7 @@ impl ConversationCursor {
         let (ms, id) = text.split_once('_')?;
         let ms: i64 = ms.parse().ok().filter(|ms| *ms >= 0)?;
         let id = ConversationId::from_client(id);
-        (!id.as_uuid().is_nil()).then_some(Self { updated_at: Timestamp::from_millis(ms), id })
+        (!id.is_nil()).then_some(Self { updated_at: Timestamp::from_millis(ms), id })
     }
 }
 

@@ -6,25 +6,30 @@
 #[cfg(feature = "conformance")]
 pub mod conformance;
 pub mod migrate;
+#[cfg(feature = "postgres")]
+pub mod postgres;
 mod records;
 #[cfg(feature = "sqlite")]
 pub mod sqlite;
 
 use std::error::Error as StdError;
 use std::fmt::Debug;
+use std::panic::AssertUnwindSafe;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use futures_util::FutureExt;
 
 use crate::model::{
     Conversation, ConversationCursor, ConversationId, ConversationStatus, ConversationSummary, FileId,
-    FileRecord, MessageId, MessagePage, MessageRange, Page, SessionId, Timestamp, User, UserId,
+    FileRecord, MessageId, MessagePage, MessageRange, MessageWithReads, Page, SessionId, Timestamp, User,
+    UserId,
 };
 
 use crate::telemetry;
 pub use records::{
-    Addition, Appended, AuditEntry, ConversationRow, Created, DeliveredMark, NewMessageRow, NewSession,
-    ReadMark, ReadOutcome, RefreshToken, Rotation, Session, Standing, StatusChange, TokenHash,
+    Addition, Appended, AuditEntry, ConversationRow, Created, DeliveredMark, MessageSpan, NewMessageRow,
+    NewSession, ReadMark, ReadOutcome, RefreshToken, Rotation, Session, Standing, StatusChange, TokenHash,
 };
 
 /// What a storage call gives.
@@ -57,12 +62,35 @@ impl From<StorageError> for crate::Error {
     }
 }
 
+/// A call for a task that must go on, whatever a storage of somebody else's does: a panic fails the call.
+pub(crate) async fn unpanicked<T>(call: impl Future<Output = Result<T>>) -> Result<T> {
+    let caught = AssertUnwindSafe(call).catch_unwind().await;
+    caught.unwrap_or_else(|_| Err(StorageError::Backend("the storage panicked".into())))
+}
+
 /// A database the engine can run on.
 ///
 /// Every method is atomic, and durable once it returns: it happens whole or not at all, and survives a crash and a
 /// power loss. A backend may commit several calls together, as long as none returns before the commit. A call that
 /// is started runs to its end even if its future is dropped. Methods have no default bodies, so that a backend
 /// cannot forget one.
+///
+/// # Values
+///
+/// So that every storage gives the same answers:
+///
+/// - *Texts* come back as they were, and are equal only if they are so byte for byte, but for the names of
+///   [`create_account`](UserStore::create_account). An empty one is not an absent one. No text holds a NUL, which
+///   not every database can store: the engine lets none through, so a storage need not care.
+/// - *Ids* sort by their bytes. Each is given out once: storing a second thing under an id, the hash of a token or
+///   the stored name of a file that is taken is a [`StorageError::Backend`], and changes nothing.
+/// - *Times* are whole milliseconds, before 1970 too.
+/// - *Numbers* that are stored stay below 2^63. Those that are asked with may be anything that their type can hold,
+///   except that a `limit` is at least 1. Lists that are given may be longer than what a database takes at once.
+/// - *Names* and pictures of users are shown as they are now, not as they were when something happened.
+/// - *Lists* that have an order say so, also for what is of one moment. The others come as the storage likes.
+///
+/// The promises are a test suite, too: the module `conformance`, with the feature of that name.
 #[async_trait]
 pub trait Storage:
     UserStore + SessionStore + ConversationStore + MessageStore + FileRecordStore + Debug + Send + Sync + 'static
@@ -76,15 +104,17 @@ pub trait Storage:
     /// Answers if the database does. Cheap.
     async fn ping(&self) -> Result<()>;
 
-    /// Finishes what was started and lets go of the database. Calls after this are `Unavailable`.
+    /// Finishes what was started and lets go of the database. Calls after this are `Unavailable`; closing again is
+    /// fine.
     async fn close(&self);
 }
 
 /// Users, who they know, and the audit log.
 #[async_trait]
 pub trait UserStore: Send + Sync {
-    /// Adds a user who can log in, with e-mail and password hash. E-mail and username are unique among such users,
-    /// both without regard to ASCII case. `false`, and nothing stored, when either is taken.
+    /// Adds a user who can log in, with e-mail and password hash and without `external_id`. E-mail and username are
+    /// unique among such users, both without regard to ASCII case, and to no other. `false`, and nothing stored, when
+    /// either is taken.
     async fn create_account(&self, user: &User, password_hash: &str) -> Result<bool>;
 
     /// Adds a user of the host program, or brings the one with the same `external_id` up to date in name, avatar and
@@ -100,14 +130,15 @@ pub trait UserStore: Send + Sync {
     /// The user who logs in with this e-mail (lower case), and the password hash.
     async fn account(&self, email: &str) -> Result<Option<(User, String)>>;
 
-    /// Notes when the user's last connection ended.
-    async fn set_last_seen(&self, id: UserId, at: Timestamp) -> Result<()>;
+    /// Notes that these users were connected at this moment, all in one step. The mark of a user never goes back, and
+    /// one who does not exist is passed over.
+    async fn set_last_seen(&self, users: &[UserId], at: Timestamp) -> Result<()>;
 
     /// Everyone who is in a conversation with this user now, open or closed; each once, without the user.
     async fn contacts_of(&self, id: UserId) -> Result<Vec<UserId>>;
 
-    /// Writes to the audit log.
-    async fn audit(&self, entry: &AuditEntry) -> Result<()>;
+    /// Writes to the audit log, in this order.
+    async fn audit(&self, entries: &[AuditEntry]) -> Result<()>;
 }
 
 /// Sessions and their refresh tokens.
@@ -153,8 +184,13 @@ pub trait ConversationStore: Send + Sync {
     /// What decides whether `user` may do something in a conversation. `None` when there is no such conversation.
     async fn standing(&self, id: ConversationId, user: UserId) -> Result<Option<Standing>>;
 
-    /// A part of the list of the conversations that `of` is in now, or of all, newest activity first; unread counts
-    /// are those of `reader`.
+    /// As [`standing`](Self::standing), for several conversations and users, all as of one moment: an answer for each,
+    /// in the same order.
+    async fn standings(&self, of: &[(ConversationId, UserId)]) -> Result<Vec<Option<Standing>>>;
+
+    /// A part of the list of the conversations that `of` is in now, or of all, newest activity first, and of one
+    /// moment the largest id first; it begins behind the place `after`, whether or not one is still there. Unread
+    /// counts are those of `reader`.
     async fn conversations(
         &self,
         of: Option<UserId>,
@@ -163,7 +199,18 @@ pub trait ConversationStore: Send + Sync {
         limit: u32,
     ) -> Result<Page<ConversationSummary>>;
 
-    /// Opens or closes a conversation. A direct one cannot be opened while its two have another open one.
+    /// A part of the conversations that `user` is in now and that are not among `known`: at most `limit` of those
+    /// whose id is after `after`, ordered by id, which never changes. Unread counts are those of `user`.
+    async fn conversations_except(
+        &self,
+        user: UserId,
+        known: &[ConversationId],
+        after: Option<ConversationId>,
+        limit: u32,
+    ) -> Result<Page<ConversationSummary>>;
+
+    /// Opens or closes a conversation, whose messages stay as they are. A direct one cannot be opened while its two
+    /// have another open one.
     async fn set_status(
         &self,
         id: ConversationId,
@@ -171,8 +218,10 @@ pub trait ConversationStore: Send + Sync {
         at: Timestamp,
     ) -> Result<StatusChange>;
 
-    /// Adds users, at most `max` in all. Those who are in it already stay as they are. For one who comes, or comes
-    /// back, what was sent in their absence is not unread.
+    /// Adds users, in this order, so that there are at most `max` in all. Those who are in it already stay as they
+    /// are, even if they are more. For one who comes, or comes back, what was sent in their absence is not unread.
+    ///
+    /// Looked at in this order: is there such a conversation, are there such users, are there too many.
     async fn add_participants(
         &self,
         id: ConversationId,
@@ -200,15 +249,16 @@ pub trait MessageStore: Send + Sync {
     /// `client_message_id`, even in one batch, one is the first and the other its [`Appended::Duplicate`].
     ///
     /// Looked at in this order: is there such a conversation, is the sender in it, is it a repeat, is it open, is the
-    /// file still there.
+    /// file still there. What was refused leaves no trace: its `client_message_id` is still free.
     ///
     /// # Errors
     ///
     /// As everywhere; then none of the batch was stored.
     async fn append_messages(&self, batch: Vec<NewMessageRow>) -> Result<Vec<Appended>>;
 
-    /// A part of a conversation's messages, at most `limit` of them and about `max_bytes` of text, but at least one
-    /// if there is one.
+    /// A part of a conversation's messages, as of one moment: at most `limit` of them, and no more than `max_bytes`
+    /// of UTF-8 in their texts, but at least one if there is one. Who has read a message is in the order they did,
+    /// those of one moment by id.
     async fn messages(
         &self,
         conversation: ConversationId,
@@ -217,9 +267,15 @@ pub trait MessageStore: Send + Sync {
         max_bytes: usize,
     ) -> Result<MessagePage>;
 
+    /// The messages of several spans, one span after the other and oldest first in each. Numbers that there are not
+    /// are passed over. Ends early, wherever that is, after about `max_bytes` of text, but has at least one message if
+    /// there is one.
+    async fn messages_in(&self, spans: &[MessageSpan], max_bytes: usize) -> Result<Vec<MessageWithReads>>;
+
     /// Marks messages as read by `user`: all of them or none. Own messages are passed over.
     ///
-    /// With `within`, all must be in that conversation.
+    /// With `within`, all must be in that conversation. Looked at in this order: are there such messages, and there;
+    /// is the user in every conversation of theirs. The first time that a message was read stands.
     async fn mark_read(
         &self,
         user: UserId,
@@ -232,9 +288,9 @@ pub trait MessageStore: Send + Sync {
     /// no read mark of `user`. Conversations with none may be left out.
     async fn unread_counts(&self, user: UserId) -> Result<Vec<(ConversationId, u64)>>;
 
-    /// Notes what was handed to users. Each has one mark: up to there everything was. It begins at the newest message
-    /// when they come, moves over what touches it, and never goes back; what does not touch it, and what is for
-    /// somebody who is not in the conversation, is passed over.
+    /// Notes what was handed to users, in this order. Each has one mark: up to there everything was. It begins at the
+    /// newest message when they come or come back, moves over what touches it, and never goes back; what does not
+    /// touch it, and what is for somebody who is not in the conversation, is passed over.
     async fn set_delivered(&self, marks: &[DeliveredMark]) -> Result<()>;
 }
 

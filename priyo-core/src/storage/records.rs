@@ -121,7 +121,7 @@ pub enum Addition {
     Added {
         /// The conversation as it is now.
         conversation: Conversation,
-        /// Who is new.
+        /// Who is new, in the order that they were named, each once.
         added: Vec<UserId>,
     },
     /// There is no such conversation.
@@ -170,12 +170,14 @@ pub enum Appended {
     Closed,
     /// The file is gone.
     FileGone,
+    /// Somebody else holds the conversation for too long. Trying again later may help.
+    Busy,
 }
 
 /// What became of read marks.
 #[derive(Debug, Clone)]
 pub enum ReadOutcome {
-    /// All are marked; these are new, by conversation and `seq`.
+    /// All are marked; these are new, ordered by conversation and `seq`.
     Marked(Vec<ReadMark>),
     /// One does not exist, or is not in the conversation named. Nothing was marked.
     Unknown,
@@ -201,6 +203,17 @@ pub struct DeliveredMark {
     pub conversation_id: ConversationId,
     /// To whom.
     pub user_id: UserId,
+    /// The number of the first.
+    pub first_seq: u64,
+    /// The number of the last.
+    pub last_seq: u64,
+}
+
+/// Messages of a conversation, from one to another without a gap.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct MessageSpan {
+    /// Where.
+    pub conversation_id: ConversationId,
     /// The number of the first.
     pub first_seq: u64,
     /// The number of the last.

@@ -18,6 +18,7 @@ pub struct Connection(Arc<State>);
 struct State {
     peer: SocketAddr,
     opened: Instant,
+    close: CancellationToken,
     end: CancellationToken,
     /// Since when a write waits for the peer, in milliseconds after `opened`, plus one; 0 when none does.
     blocked_since: AtomicU64,
@@ -27,14 +28,26 @@ impl Connection {
     /// A connection that has just been accepted from `peer`.
     #[must_use]
     pub fn new(peer: SocketAddr) -> Self {
-        let end = CancellationToken::new();
-        Self(Arc::new(State { peer, opened: Instant::now(), end, blocked_since: AtomicU64::new(0) }))
+        let (close, end) = (CancellationToken::new(), CancellationToken::new());
+        Self(Arc::new(State { peer, opened: Instant::now(), close, end, blocked_since: AtomicU64::new(0) }))
     }
 
     /// The address at the other end.
     #[must_use]
     pub fn peer(&self) -> SocketAddr {
         self.0.peer
+    }
+
+    /// Closes the connection in an orderly way, so that a peer which reads sees it end and not break. Idempotent. It
+    /// may take as long as the peer likes: [`end`](Self::end) it some time later.
+    pub fn close(&self) {
+        self.0.close.cancel();
+    }
+
+    /// Waits until [`close`](Self::close) is called. For the accept loop, which then lets whoever reads the connection
+    /// see the end of it, as if the peer had hung up, and so leaves the rest to them.
+    pub async fn closed(&self) {
+        self.0.close.cancelled().await;
     }
 
     /// Ends the connection at once, without a word, also when the peer reads nothing. Idempotent.

@@ -1,7 +1,7 @@
 //! What every HTTP answer has: a request id, a trace, and one shape for failures.
 
 use std::panic::AssertUnwindSafe;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use axum::Router;
 use axum::extract::{MatchedPath, Request};
@@ -16,6 +16,7 @@ use uuid::{NoContext, Uuid};
 
 use super::linger::linger;
 use crate::error::{Error, Result, WireError};
+use crate::patience;
 use crate::telemetry;
 
 /// The header that carries the id of a request, both ways.
@@ -94,7 +95,8 @@ async fn identify(mut request: Request, next: Next) -> Response {
         tracing::Span::current().record("http.status", response.status().as_u16());
         response
     };
-    let mut response = CURRENT.scope(id.clone(), answer).instrument(span).await;
+    let answer = CURRENT.scope(id.clone(), answer).instrument(span);
+    let mut response = patience::serve(Duration::ZERO, answer).await;
     response.headers_mut().insert(REQUEST_ID, id.0);
     telemetry::request_answered(method, route, response.status().as_u16(), started.elapsed());
     response

@@ -60,7 +60,8 @@ export function schemas(kind) {
 
   /** The fields of an object that has no name of its own. */
   function nested(schema) {
-    const inner = schema.type === "array" ? schema.items ?? {} : schema;
+    const each = schema.type === "array" ? schema.items : schema.additionalProperties;
+    const inner = each?.properties ? each : schema;
     return inner.properties && !inner.$ref ? fields(inner) : "";
   }
 

@@ -23,7 +23,8 @@ pub const VARIABLES: &[Variable] = &[
     variable(
         "DATABASE_URL",
         "sqlite:priyo.db",
-        "Where the data is: sqlite:<path>; a path without a leading slash is below the working directory.",
+        "Where the data is: sqlite:<path>, below the working directory without a leading slash; or PostgreSQL, \
+         postgresql://user:password@host/database?schema=priyo.",
     ),
     variable(
         "JWT_ACCESS_SECRET",

@@ -1,9 +1,10 @@
 //! Which connections are open, and how many there may be.
 
 use std::collections::HashMap;
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use priyo_core::model::ClientAddress;
 use priyo_core::transport::Connection;
 use tokio::sync::Notify;
 
@@ -26,7 +27,7 @@ struct Shared {
 struct Open {
     next_id: u64,
     by_id: HashMap<u64, Connection>,
-    by_address: HashMap<IpAddr, usize>,
+    by_address: HashMap<ClientAddress, usize>,
 }
 
 impl Connections {
@@ -80,7 +81,7 @@ impl Connections {
         if self.0.total.is_some_and(|cap| open.by_id.len() >= cap) {
             return None;
         }
-        let from_there = open.by_address.entry(counted_as(peer.ip())).or_default();
+        let from_there = open.by_address.entry(ClientAddress::of(peer.ip())).or_default();
         if self.0.per_address.is_some_and(|cap| *from_there >= cap) {
             return None;
         }
@@ -101,7 +102,7 @@ impl Drop for Seat {
     fn drop(&mut self) {
         let mut open = self.connections.open();
         open.by_id.remove(&self.id);
-        let address = counted_as(self.peer.ip());
+        let address = ClientAddress::of(self.peer.ip());
         if let Some(count) = open.by_address.get_mut(&address) {
             *count -= 1;
             if *count == 0 {
@@ -111,14 +112,6 @@ impl Drop for Seat {
         if open.by_id.is_empty() {
             self.connections.0.gone.notify_waiters();
         }
-    }
-}
-
-/// One subscriber has a whole IPv6 /64, so that is what counts as one address.
-fn counted_as(address: IpAddr) -> IpAddr {
-    match address.to_canonical() {
-        IpAddr::V6(v6) => IpAddr::V6((v6.to_bits() >> 64 << 64).into()),
-        v4 @ IpAddr::V4(_) => v4,
     }
 }
 

@@ -19,7 +19,7 @@ use tower::{Service, ServiceExt};
 
 use super::body::{Timed, Tracked};
 use super::io::{Shared, Watch, Watched};
-use super::{Listen, Seat};
+use super::{Listen, Seat, address};
 
 /// Serves `app` on a connection until it is over, an upgraded one too. The seat is free afterwards.
 pub(super) async fn drive<S>(
@@ -51,13 +51,17 @@ pub(super) async fn drive<S>(
             .serve_connection(TokioIo::new(io), answering)
             .with_upgrades(),
     );
-    let mut stopping = false;
+    let (mut stopping, mut closing) = (false, false);
     loop {
         tokio::select! {
             biased;
             () = connection.ended() => break,
             // An error here is the client's: it went away, or what it sent was not HTTP.
             _ = &mut http => break,
+            () = connection.closed(), if !closing => {
+                closing = true;
+                shared.hang_up();
+            }
             () = stop.cancelled(), if !stopping => {
                 stopping = true;
                 http.as_mut().graceful_shutdown();
@@ -77,9 +81,13 @@ pub(super) async fn drive<S>(
         shared.kill();
     }
     drop(http);
-    if shared.is_held() && !connection.is_ended() {
+    while shared.is_held() && !connection.is_ended() {
         tokio::select! {
             () = connection.ended() => {}
+            () = connection.closed(), if !closing => {
+                closing = true;
+                shared.hang_up();
+            }
             _ = &mut watch => connection.end(),
         }
     }
@@ -106,6 +114,9 @@ where
     if request.uri().path_and_query().map_or(0, |path| path.as_str().len()) > settings.url_bytes {
         shared.last_request();
         return Ok(refusal(StatusCode::URI_TOO_LONG));
+    }
+    if let Some(client) = address::client(connection.peer(), request.headers(), settings.trusted_proxies) {
+        request.extensions_mut().insert(client);
     }
     request.extensions_mut().insert(ConnectInfo(connection.peer()));
     request.extensions_mut().insert(connection);

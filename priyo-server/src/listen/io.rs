@@ -33,6 +33,8 @@ struct State {
     held: bool,
     heads: Heads,
     upgraded: bool,
+    /// Whether what is read is at its end, whatever the peer still sends.
+    hung_up: bool,
     /// Since when a write waits for the peer.
     blocked_since: Option<Instant>,
     /// Since when the peer knows that nothing more will come.
@@ -61,6 +63,7 @@ impl Shared {
             held: true,
             heads: Heads::new(Instant::now()),
             upgraded: false,
+            hung_up: false,
             blocked_since: None,
             closing_since: None,
             reader: None,
@@ -101,6 +104,13 @@ impl Shared {
     /// An idle connection was told to close: it has the time of a head to do so.
     pub(super) fn hurry(&self) {
         self.state().heads.hurry(Instant::now());
+    }
+
+    /// Lets the holder read no further, as if the peer had hung up.
+    pub(super) fn hang_up(&self) {
+        let mut state = self.state();
+        state.hung_up = true;
+        wake(&mut state.reader);
     }
 
     /// Closes the socket now, with a reset, and fails every read and write of it.
@@ -219,6 +229,9 @@ impl AsyncRead for Io {
     fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let state = &mut *self.0.state();
         let Some(stream) = &mut state.stream else { return Poll::Ready(Err(ended())) };
+        if state.hung_up {
+            return Poll::Ready(Ok(()));
+        }
         let before = buf.filled().len();
         let read = Pin::new(stream).poll_read(cx, buf);
         match &read {

@@ -17,9 +17,11 @@
 //! # }
 //! ```
 //!
-//! Each request carries a [`Connection`](priyo_core::transport::Connection) and an
-//! [`axum::extract::ConnectInfo<SocketAddr>`] in its extensions.
+//! Each request carries a [`Connection`](priyo_core::transport::Connection), an
+//! [`axum::extract::ConnectInfo<SocketAddr>`] and, where it is known, the
+//! [`ClientAddress`](priyo_core::model::ClientAddress) in its extensions.
 
+mod address;
 mod body;
 mod connections;
 mod drive;
@@ -79,11 +81,14 @@ pub struct Listen {
     /// Longest path with query, in bytes; more is answered 414. 8 KiB.
     pub url_bytes: usize,
     /// Most connections from one address at once, where an IPv6 /64 counts as one address; `None` is no cap.
-    /// More are closed as they come. 200. Behind a reverse proxy all clients have the proxy's address.
+    /// More are closed as they come. 200. Not held where a proxy is trusted: then all connections are its.
     pub per_address: Option<usize>,
     /// Most connections at once; `None` is no cap. 10,000, or as many as the process may open files, less a
     /// reserve for the database and other files.
     pub total: Option<usize>,
+    /// How many reverse proxies in front add the address that they are asked from to `X-Forwarded-For`: the
+    /// client's is so many places from its end. 0: the header means nothing.
+    pub trusted_proxies: u8,
 }
 
 impl Default for Listen {
@@ -100,6 +105,7 @@ impl Default for Listen {
             url_bytes: 8 * 1024,
             per_address: Some(200),
             total: Some(affordable_connections()),
+            trusted_proxies: 0,
         }
     }
 }
@@ -125,7 +131,8 @@ impl Acceptor {
     /// An acceptor with these settings.
     #[must_use]
     pub fn new(settings: Listen) -> Self {
-        let connections = Connections::new(settings.per_address, settings.total);
+        let per_address = settings.per_address.filter(|_| settings.trusted_proxies == 0);
+        let connections = Connections::new(per_address, settings.total);
         Self { settings: Arc::new(settings), connections }
     }
 

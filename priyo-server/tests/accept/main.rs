@@ -104,6 +104,7 @@ fn app(asked: Arc<AtomicUsize>) -> Router {
         .route("/never", get(std::future::pending::<&str>))
         .route("/flood", get(flood))
         .route("/give-up", get(give_up))
+        .route("/talk", get(talk))
         .layer(axum::middleware::map_request(move |request: Request| {
             asked.fetch_add(1, Ordering::SeqCst);
             std::future::ready(request)
@@ -140,6 +141,19 @@ async fn give_up(mut request: Request) -> Response {
         }
     });
     let headers = [(header::CONNECTION, "upgrade"), (header::UPGRADE, "flood")];
+    (StatusCode::SWITCHING_PROTOCOLS, headers).into_response()
+}
+
+/// Becomes a connection on which the server says hello, listens to the end, and says goodbye.
+async fn talk(mut request: Request) -> Response {
+    let upgrade = hyper::upgrade::on(&mut request);
+    tokio::spawn(async move {
+        let mut io = TokioIo::new(upgrade.await.unwrap());
+        io.write_all(b"hello").await.unwrap();
+        io.read_to_end(&mut Vec::new()).await.unwrap();
+        io.write_all(b"goodbye").await.unwrap();
+    });
+    let headers = [(header::CONNECTION, "upgrade"), (header::UPGRADE, "talk")];
     (StatusCode::SWITCHING_PROTOCOLS, headers).into_response()
 }
 

@@ -2,40 +2,13 @@
 
 use std::time::{Duration, Instant};
 
-use super::{
-    Store, accepted, account, add, append, at, at_once, group, leave, named, page, send, send_file,
-    send_many, seqs, text, upload,
+use super::Store;
+use super::fixtures::{
+    accepted, account, again, append, assert_outcome, at, at_once, close, delivered, group, ids, leave,
+    let_others, named, page, send, send_file, send_many, stored, text, unread, upload, with_file,
 };
-use crate::model::{
-    Attachment, ConversationId, ConversationStatus, FileId, MessageKind, MessageRange, UserId,
-};
-use crate::storage::{Appended, NewMessageRow};
-
-macro_rules! assert_outcome {
-    ($outcome:expr, $expected:pat) => {
-        let outcome = $outcome;
-        assert!(matches!(&outcome, $expected), "{outcome:?}");
-    };
-}
-
-/// Everything that is stored, by number and text. The numbers are 1, 2, 3 and so on.
-async fn stored(store: &Store, conversation: ConversationId) -> Vec<String> {
-    let page = page(store, conversation, MessageRange::After(0), u32::MAX).await;
-    let last = page.items.len() as u64;
-    assert_eq!(seqs(&page), (1..=last).collect::<Vec<_>>());
-    assert_eq!((page.last_seq, page.has_more), (last, false));
-    page.items.into_iter().map(|item| item.message.content).collect()
-}
-
-async fn close(store: &Store, conversation: ConversationId) {
-    store.set_status(conversation, ConversationStatus::Closed, at(0)).await.unwrap();
-}
-
-fn with_file(row: NewMessageRow, file_id: FileId) -> NewMessageRow {
-    let (stored_name, original_name) = ("x.png".to_owned(), "x.png".to_owned());
-    let attachment = Attachment { file_id, stored_name, original_name, size: 1 };
-    NewMessageRow { kind: MessageKind::Image, attachment: Some(attachment), ..row }
-}
+use crate::model::{ConversationId, ConversationStatus, FileId, MessageKind, MessageRange, UserId};
+use crate::storage::{Appended, NewMessageRow, StorageError};
 
 pub async fn the_first_message_is_number_one(store: &Store) {
     let alice = account(store, "alice").await;
@@ -150,9 +123,9 @@ pub async fn decisions_are_made_in_order(store: &Store) {
     close(store, conversation).await;
 
     // Being in it comes before the repeat, the repeat before the closing, the closing before the file.
-    assert_outcome!(append(store, by_bob).await, Appended::NotParticipant);
-    assert_outcome!(append(store, by_alice.clone()).await, Appended::Duplicate(_));
-    let other = NewMessageRow { content: "other".into(), ..by_alice.clone() };
+    assert_outcome!(append(store, again(&by_bob)).await, Appended::NotParticipant);
+    assert_outcome!(append(store, again(&by_alice)).await, Appended::Duplicate(_));
+    let other = NewMessageRow { content: "other".into(), ..again(&by_alice) };
     assert_outcome!(append(store, other).await, Appended::ClientIdReused);
     let gone = with_file(text(conversation, alice, ""), FileId::new());
     assert_outcome!(append(store, gone.clone()).await, Appended::Closed);
@@ -161,100 +134,6 @@ pub async fn decisions_are_made_in_order(store: &Store) {
     store.set_status(conversation, ConversationStatus::Open, at(0)).await.unwrap();
     assert_outcome!(append(store, gone).await, Appended::FileGone);
     assert_eq!(stored(store, conversation).await, ["", "hello", "hello"]);
-}
-
-pub async fn fifty_repeats_at_once_store_one_message(store: &Store) {
-    let alice = account(store, "alice").await;
-    let conversation = group(store, &[alice]).await;
-
-    let outcomes = at_once(50, |_| {
-        let (store, row) = (store.clone(), named(text(conversation, alice, "once"), "c1"));
-        async move { append(&store, row).await }
-    })
-    .await;
-
-    let new: Vec<_> = outcomes.iter().filter(|outcome| matches!(outcome, Appended::New(_))).collect();
-    assert_eq!(new.len(), 1);
-    let first = accepted(new[0].clone());
-    for outcome in &outcomes {
-        let same = matches!(outcome, Appended::New(m) | Appended::Duplicate(m) if *m == first);
-        assert!(same, "{outcome:?}");
-    }
-    assert_eq!(stored(store, conversation).await, ["once"]);
-}
-
-pub async fn a_repeat_inside_one_batch_leaves_no_hole(store: &Store) {
-    let alice = account(store, "alice").await;
-    let conversation = group(store, &[alice]).await;
-
-    let outcomes = store
-        .append_messages(vec![
-            named(text(conversation, alice, "1"), "c1"),
-            named(text(conversation, alice, "1"), "c1"),
-            named(text(conversation, alice, "other"), "c1"),
-            named(text(conversation, alice, "2"), "c2"),
-        ])
-        .await
-        .unwrap();
-
-    let [first, repeat, reused, second] = outcomes.try_into().unwrap();
-    let first = accepted(first);
-    assert!(matches!(&repeat, Appended::Duplicate(message) if *message == first), "{repeat:?}");
-    assert_outcome!(reused, Appended::ClientIdReused);
-    assert_eq!(accepted(second).seq, 2);
-    assert_eq!(stored(store, conversation).await, ["1", "2"]);
-}
-
-pub async fn a_client_id_for_something_else_is_refused(store: &Store) {
-    let alice = account(store, "alice").await;
-    let conversation = group(store, &[alice]).await;
-    let file = upload(store, alice, "a.png").await;
-    let row = named(text(conversation, alice, "hello"), "c1");
-    accepted(append(store, row.clone()).await);
-
-    let other_words = NewMessageRow { content: "Hello".into(), ..row.clone() };
-    let other_kind = NewMessageRow { kind: MessageKind::File, ..row.clone() };
-    let other_file = NewMessageRow { attachment: Some(file.attachment()), ..row.clone() };
-    for other in [other_words, other_kind, other_file] {
-        assert_outcome!(append(store, other).await, Appended::ClientIdReused);
-    }
-
-    // A later time and another id do not make it another message.
-    let again = NewMessageRow { at: at(60), id: crate::model::MessageId::new(), ..row };
-    assert_outcome!(append(store, again).await, Appended::Duplicate(_));
-    assert_eq!(stored(store, conversation).await, ["hello"]);
-}
-
-pub async fn a_client_id_is_the_senders_own_and_the_conversations(store: &Store) {
-    let (alice, bob) = (account(store, "alice").await, account(store, "bob").await);
-    let (first, second) = (group(store, &[alice, bob]).await, group(store, &[alice, bob]).await);
-    accepted(append(store, named(text(first, alice, "1"), "c1")).await);
-
-    accepted(append(store, named(text(first, bob, "2"), "c1")).await);
-    accepted(append(store, named(text(second, alice, "1"), "c1")).await);
-    accepted(append(store, named(text(first, alice, "3"), "C1")).await);
-    // Without one, the same words are another message.
-    accepted(append(store, text(first, alice, "1")).await);
-    accepted(append(store, text(first, alice, "1")).await);
-
-    assert_eq!(stored(store, first).await, ["1", "2", "3", "1", "1"]);
-    assert_eq!(stored(store, second).await, ["1"]);
-}
-
-pub async fn a_repeat_is_known_for_ever(store: &Store) {
-    let alice = account(store, "alice").await;
-    let conversation = group(store, &[alice]).await;
-    let file = upload(store, alice, "a.png").await;
-    let row = named(text(conversation, alice, ""), "c1");
-    let row = NewMessageRow { kind: MessageKind::Image, attachment: Some(file.attachment()), ..row };
-    let first = accepted(append(store, row.clone()).await);
-    send_many(store, conversation, alice, 300).await;
-    leave(store, conversation, alice).await;
-    add(store, conversation, alice).await;
-
-    let repeat = append(store, row).await;
-
-    assert!(matches!(&repeat, Appended::Duplicate(message) if *message == first), "{repeat:?}");
 }
 
 pub async fn nothing_of_one_who_left_is_stored_after(store: &Store) {
@@ -277,7 +156,9 @@ pub async fn nothing_of_one_who_left_is_stored_after(store: &Store) {
             }
         });
         // Some are stored before, some come after.
-        while page(store, conversation, MessageRange::Page(1), 1).await.last_seq < 10 {}
+        while page(store, conversation, MessageRange::Page(1), 1).await.last_seq < 10 {
+            let_others().await;
+        }
 
         let left = store.remove_participant(conversation, bob, at(0)).await.unwrap().unwrap();
         sending.await.unwrap();
@@ -299,11 +180,89 @@ pub async fn a_send_whose_caller_went_away_is_stored(store: &Store) {
     let deadline = Instant::now() + Duration::from_secs(10);
     while begun.is_pending() && page(store, conversation, MessageRange::Page(1), 1).await.last_seq == 0 {
         assert!(Instant::now() < deadline, "it was not stored");
-        tokio::task::yield_now().await;
+        let_others().await;
     }
     assert_eq!(stored(store, conversation).await, ["hello"]);
 }
 
 pub async fn an_empty_batch_is_nothing(store: &Store) {
     assert!(store.append_messages(Vec::new()).await.unwrap().is_empty());
+}
+
+pub async fn a_batch_that_fails_stores_nothing(store: &Store) {
+    let (alice, bob) = (account(store, "alice").await, account(store, "bob").await);
+    let (first, second) = (group(store, &[alice, bob]).await, group(store, &[alice, bob]).await);
+    let before = send(store, first, alice, "1").await;
+    // An id that is taken is what any database refuses in the middle of the work.
+    let taken = NewMessageRow { id: before.id, ..text(second, alice, "x") };
+    let batch = vec![
+        named(NewMessageRow { at: at(99), ..text(first, alice, "x") }, "c1"),
+        text(second, bob, "x"),
+        taken,
+        text(first, bob, "x"),
+    ];
+
+    let failed = store.append_messages(batch.clone()).await;
+
+    assert!(matches!(failed, Err(StorageError::Backend(_))), "{failed:?}");
+    assert_eq!(stored(store, first).await, ["1"]);
+    assert_eq!(stored(store, second).await, [""; 0]);
+    assert_eq!(store.conversation(first).await.unwrap().unwrap().updated_at, at(0));
+    assert_eq!((unread(store, first, bob).await, unread(store, second, alice).await), (1, 0));
+    // Nor is anything in the way of the same ones later.
+    let outcomes = store.append_messages(batch.into_iter().filter(|row| row.id != before.id).collect()).await;
+    let messages: Vec<_> = outcomes.unwrap().into_iter().map(accepted).collect();
+    assert_eq!(messages.iter().map(|message| message.seq).collect::<Vec<_>>(), [2, 1, 3]);
+}
+
+pub async fn calls_that_cross_do_not_block_each_other(store: &Store) {
+    let (alice, bob) = (account(store, "alice").await, account(store, "bob").await);
+    let mut conversations = Vec::new();
+    for _ in 0..4 {
+        conversations.push(group(store, &[alice, bob]).await);
+    }
+    let mut first = Vec::new();
+    for conversation in &conversations {
+        first.push(send(store, *conversation, alice, "x").await.id);
+    }
+
+    // Each goes through the conversations from another end, and all want all of them.
+    at_once(12, |i| {
+        let (store, mut conversations, mut first) = (store.clone(), conversations.clone(), first.clone());
+        conversations.rotate_left(usize::from(i) % 4);
+        first.rotate_left(usize::from(i) % 4);
+        if i % 2 == 0 {
+            conversations.reverse();
+            first.reverse();
+        }
+        async move {
+            for n in 0..5 {
+                let sender = if i % 3 == 0 { alice } else { bob };
+                let rows = conversations.iter().map(|conversation| text(*conversation, sender, "x"));
+                let outcomes = store.append_messages(rows.collect()).await.unwrap();
+                let sent: Vec<_> = outcomes.into_iter().map(accepted).collect();
+                store
+                    .mark_read(if sender == alice { bob } else { alice }, &ids(&sent), None, at(0))
+                    .await
+                    .unwrap();
+                store.mark_read(bob, &first, None, at(0)).await.unwrap();
+                let marks = sent.iter().map(|m| delivered(m.conversation_id, bob, 1, m.seq));
+                store.set_delivered(&marks.collect::<Vec<_>>()).await.unwrap();
+                if i == n {
+                    let carol = account(&store, &format!("carol{i}")).await;
+                    for conversation in &conversations {
+                        store.add_participants(*conversation, &[carol], 100, at(0)).await.unwrap();
+                        store.remove_participant(*conversation, carol, at(0)).await.unwrap();
+                    }
+                }
+            }
+        }
+    })
+    .await;
+
+    for conversation in conversations {
+        assert_eq!(stored(store, conversation).await.len(), 61);
+        let left = [unread(store, conversation, alice).await, unread(store, conversation, bob).await];
+        assert_eq!(left, [0, 0]);
+    }
 }

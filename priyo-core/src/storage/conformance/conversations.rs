@@ -1,10 +1,14 @@
 //! What [`ConversationStore`](crate::storage::ConversationStore) promises of single conversations.
 
-use super::{
-    Store, account, add, at, at_once, conversation_at, group, leave, new_user, row, send, send_many,
+use super::Store;
+use super::fixtures::{
+    accepted, account, append, at, at_once, conversation_at, delivered, group, ids, leave, list, named,
+    new_user, page, read, row, send, send_many, text, unread,
 };
-use crate::model::{Conversation, ConversationId, ConversationKind, ConversationStatus, User, UserId};
-use crate::storage::{Addition, ConversationRow, Created, DeliveredMark, Standing, StatusChange};
+use crate::model::{
+    Conversation, ConversationId, ConversationKind, ConversationStatus, MessageRange, Role, User, UserId,
+};
+use crate::storage::{Appended, ConversationRow, Created, DeliveredMark, Standing, StatusChange};
 
 async fn set_status(
     store: &Store,
@@ -163,78 +167,121 @@ pub async fn the_standing_tells_what_decides(store: &Store) {
     assert_eq!(store.standing(id, bob).await.unwrap(), Some(closed));
 }
 
-pub async fn participants_who_are_there_already_stay_as_they_are(store: &Store) {
+pub async fn several_standings_are_told_in_the_order_they_are_asked_for(store: &Store) {
     let (alice, bob) = (account(store, "alice").await, account(store, "bob").await);
-    let carol = account(store, "carol").await;
-    let id = group(store, &[alice, bob]).await;
-    send(store, id, alice, "hello").await;
+    let both = group(store, &[alice, bob]).await;
+    let own = group(store, &[bob]).await;
+    let left = group(store, &[alice, bob]).await;
+    send_many(store, both, alice, 3).await;
+    leave(store, left, bob).await;
 
-    let outcome = store.add_participants(id, &[bob, carol, carol], 3, at(9)).await.unwrap();
-
-    let Addition::Added { conversation: now, added } = outcome else { panic!("{outcome:?}") };
-    assert_eq!(added, [carol]);
-    assert_eq!(now.participant_ids(), [alice, bob, carol]);
-    assert_eq!(now.updated_at, at(9));
-    assert_eq!(conversation(store, id).await, now);
-    assert_eq!(super::unread(store, id, bob).await, 1);
-
-    let nobody_new = store.add_participants(id, &[bob], 3, at(99)).await.unwrap();
-    assert!(matches!(&nobody_new, Addition::Added { added, .. } if added.is_empty()), "{nobody_new:?}");
-    assert_eq!(conversation(store, id).await, now);
-}
-
-pub async fn adding_is_all_or_nothing(store: &Store) {
-    let (alice, bob) = (account(store, "alice").await, account(store, "bob").await);
-    let carol = account(store, "carol").await;
-    let disabled = User { disabled: true, ..new_user("dora") };
-    assert!(store.create_account(&disabled, "hash").await.unwrap());
-    let id = group(store, &[alice]).await;
-    let before = conversation(store, id).await;
-
-    let too_many = store.add_participants(id, &[bob, carol], 2, at(1)).await.unwrap();
-    assert!(matches!(too_many, Addition::TooMany), "{too_many:?}");
-    for unknown in [UserId::new(), disabled.id] {
-        let refused = store.add_participants(id, &[bob, unknown], 100, at(1)).await.unwrap();
-        assert!(matches!(refused, Addition::UnknownUser), "{refused:?}");
+    let of = [
+        (own, alice),
+        (both, bob),
+        (ConversationId::new(), bob),
+        (left, bob),
+        (own, bob),
+        (both, alice),
+        (both, UserId::new()),
+        (both, bob),
+    ];
+    let mut each = Vec::new();
+    for (id, user) in of {
+        each.push(store.standing(id, user).await.unwrap());
     }
-    let nowhere = store.add_participants(ConversationId::new(), &[bob], 100, at(1)).await.unwrap();
-    assert!(matches!(nowhere, Addition::NotFound), "{nowhere:?}");
 
-    assert_eq!(conversation(store, id).await, before);
+    assert_eq!(store.standings(&of).await.unwrap(), each);
+    let is_participant: Vec<_> = each.iter().map(|one| one.map(|standing| standing.is_participant)).collect();
+    let expected = [false, true, true, false, true, true, false, true].map(Some);
+    assert_eq!(is_participant[..2], expected[..2]);
+    assert_eq!(is_participant[2], None);
+    assert_eq!(is_participant[3..], expected[3..]);
+    assert_eq!(store.standings(&[]).await.unwrap(), []);
 }
 
-pub async fn a_participant_who_leaves_is_gone_and_comes_back_last(store: &Store) {
+pub async fn of_many_who_open_a_direct_conversation_again_at_once_one_does(store: &Store) {
     let (alice, bob) = (account(store, "alice").await, account(store, "bob").await);
-    let id = group(store, &[alice, bob]).await;
+    let mut closed = Vec::new();
+    for seconds in 0..6 {
+        let id = conversation_at(store, ConversationKind::Direct, &[alice, bob], seconds).await;
+        set_status(store, id, ConversationStatus::Closed, seconds).await;
+        closed.push(id);
+    }
 
-    let now = store.remove_participant(id, alice, at(4)).await.unwrap().unwrap();
-    assert_eq!((now.participant_ids(), now.updated_at), (vec![bob], at(4)));
-    assert_eq!(conversation(store, id).await, now);
-    assert_eq!(store.remove_participant(id, alice, at(5)).await.unwrap(), None);
-    assert_eq!(store.remove_participant(ConversationId::new(), bob, at(5)).await.unwrap(), None);
-    assert_eq!(conversation(store, id).await, now);
+    let outcomes = at_once(6, |i| {
+        let (store, id) = (store.clone(), closed[usize::from(i)]);
+        async move { set_status(&store, id, ConversationStatus::Open, 8).await }
+    })
+    .await;
+    let opened: Vec<_> = outcomes.iter().filter(|it| matches!(it, StatusChange::Changed(_))).collect();
+    let [StatusChange::Changed(opened)] = opened[..] else { panic!("{outcomes:?}") };
+    let refused = |it: &&StatusChange| matches!(it, StatusChange::DirectExists(id) if *id == opened.id);
+    assert_eq!(outcomes.iter().filter(refused).count(), 5, "{outcomes:?}");
+    set_status(store, opened.id, ConversationStatus::Closed, 8).await;
 
-    add(store, id, alice).await;
-    assert_eq!(conversation(store, id).await.participant_ids(), [bob, alice]);
-
-    // The last one may go, too.
-    leave(store, id, alice).await;
-    leave(store, id, bob).await;
-    assert_eq!(conversation(store, id).await.participants, []);
-}
-
-pub async fn of_many_who_are_added_at_once_no_more_than_the_most_come(store: &Store) {
-    let alice = account(store, "alice").await;
-    let id = group(store, &[alice]).await;
-
-    at_once(20, |i| {
-        let store = store.clone();
+    // And while others would make a new one.
+    at_once(12, |i| {
+        let (store, id) = (store.clone(), closed[usize::from(i / 2)]);
         async move {
-            let user = account(&store, &format!("user{i}")).await;
-            store.add_participants(id, &[user], 8, at(0)).await.unwrap();
+            if i % 2 == 0 {
+                set_status(&store, id, ConversationStatus::Open, 9).await;
+            } else {
+                store.create_conversation(&row(ConversationKind::Direct, &[bob, alice], 9)).await.unwrap();
+            }
         }
     })
     .await;
 
-    assert_eq!(conversation(store, id).await.participants.len(), 8);
+    let open = list(store, Some(alice), alice).await;
+    let open = open.iter().filter(|item| item.conversation.status == ConversationStatus::Open).count();
+    assert_eq!(open, 1);
+}
+
+pub async fn a_closed_conversation_can_be_read(store: &Store) {
+    let (alice, bob) = (account(store, "alice").await, account(store, "bob").await);
+    let id = group(store, &[alice, bob]).await;
+    let messages = send_many(store, id, alice, 3).await;
+
+    set_status(store, id, ConversationStatus::Closed, 1).await;
+
+    let page = page(store, id, MessageRange::Page(1), 10).await;
+    let shown: Vec<_> = page.items.into_iter().map(|item| item.message).collect();
+    assert_eq!(shown, messages);
+    assert_eq!(unread(store, id, bob).await, 3);
+    assert_eq!(read(store, bob, &ids(&messages[..2])).await, [1, 2]);
+    assert_eq!(unread(store, id, bob).await, 1);
+    store.set_delivered(&[delivered(id, bob, 1, 3)]).await.unwrap();
+    assert_eq!(store.standing(id, bob).await.unwrap().unwrap().delivered_seq, 3);
+
+    set_status(store, id, ConversationStatus::Open, 2).await;
+    assert_eq!(unread(store, id, bob).await, 1);
+    assert_eq!(send(store, id, alice, "again").await.seq, 4);
+}
+
+pub async fn names_are_shown_as_they_are_now(store: &Store) {
+    let alice = account(store, "alice").await;
+    let bob = User { external_id: Some("1".into()), ..new_user("bob") };
+    store.upsert_host_user(&bob).await.unwrap();
+    let id = group(store, &[alice, bob.id]).await;
+    let of_bob = named(text(id, bob.id, "x"), "c1");
+    accepted(append(store, of_bob.clone()).await);
+    let of_alice = send(store, id, alice, "x").await;
+    read(store, bob.id, &[of_alice.id]).await;
+
+    let renamed =
+        User { username: "Robert".into(), avatar: Some("r.png".into()), role: Role::Agent, ..bob.clone() };
+    store.upsert_host_user(&renamed).await.unwrap();
+    store.set_last_seen(&[bob.id], at(7)).await.unwrap();
+
+    let now = conversation(store, id).await;
+    let shown = &now.participants[1];
+    assert_eq!((shown.username.as_str(), shown.avatar.as_deref()), ("Robert", Some("r.png")));
+    assert_eq!((shown.role, shown.last_seen), (Role::Agent, Some(at(7))));
+    assert_eq!(list(store, None, alice).await[0].conversation, now);
+    let page = page(store, id, MessageRange::Page(1), 10).await;
+    assert_eq!(page.items[0].message.sender, renamed.brief());
+    assert_eq!(page.items[1].reads[0].username, "Robert");
+    let repeat = append(store, of_bob).await;
+    assert!(matches!(&repeat, Appended::Duplicate(first) if first.sender == renamed.brief()), "{repeat:?}");
+    assert_eq!(send(store, id, bob.id, "y").await.sender, renamed.brief());
 }

@@ -1,6 +1,7 @@
 //! What [`FileRecordStore`](crate::storage::FileRecordStore) promises.
 
-use super::{Store, account, add, group, leave, send_file, upload};
+use super::Store;
+use super::fixtures::{account, add, group, leave, send_file, upload};
 use crate::model::FileId;
 
 pub async fn a_file_is_found_by_its_id_and_its_stored_name(store: &Store) {

@@ -1,32 +1,9 @@
 //! What [`messages`](crate::storage::MessageStore::messages) promises.
 
-use super::{Store, account, at, group, page, send, send_many, seqs};
+use super::Store;
+use super::fixtures::{account, at, group, let_others, page, send, send_many, seqs};
 use crate::model::{ConversationId, MessageRange};
-use crate::storage::ReadOutcome;
-
-pub async fn texts_come_back_as_they_were(store: &Store) {
-    let alice = account(store, "alice").await;
-    let conversation = group(store, &[alice]).await;
-    let long = "ä".repeat(10_000);
-    let texts = [
-        "🦀👩‍👩‍👧‍👦🏳️‍🌈",
-        "שלום עולם مرحبا \u{202e}abc\u{202c}",
-        "e\u{301} \u{e9} Z\u{351}\u{32b}\u{343}",
-        "line\r\nline\nline\r\ttab",
-        "'; DROP TABLE messages; -- \" ` \\ $1 ?1 %s {} &lt;<b>",
-        "  spaces around  ",
-        "\u{feff}\u{200b}\u{1}\u{7f}\u{10ffff}",
-        &long,
-    ];
-
-    for text in texts {
-        assert_eq!(send(store, conversation, alice, text).await.content, text);
-    }
-
-    let page = page(store, conversation, MessageRange::After(0), 100).await;
-    let stored: Vec<_> = page.items.iter().map(|item| item.message.content.as_str()).collect();
-    assert_eq!(stored, texts);
-}
+use crate::storage::{MessageSpan, ReadOutcome};
 
 pub async fn page_one_is_the_newest(store: &Store) {
     let alice = account(store, "alice").await;
@@ -90,12 +67,14 @@ pub async fn pages_hold_still_while_others_write(store: &Store) {
         let store = store.clone();
         async move {
             for _ in 0..50 {
+                let_others().await;
                 send_many(&store, conversation, alice, 4).await;
             }
         }
     });
 
     while !writing.is_finished() {
+        let_others().await;
         let page = page(store, conversation, MessageRange::Page(1), 10).await;
         // All of a page is of one moment: it ends with the newest there was.
         let expected: Vec<u64> = (page.last_seq.saturating_sub(9).max(1)..=page.last_seq).collect();
@@ -186,4 +165,116 @@ pub async fn a_page_shows_who_has_read(store: &Store) {
     assert_eq!(reads[0], [(bob, "bob", at(3)), (carol, "carol", at(4))]);
     assert_eq!(reads[1], [(carol, "carol", at(1)), (bob, "bob", at(2))]);
     assert_eq!(reads[2], []);
+}
+
+fn span(conversation_id: ConversationId, first_seq: u64, last_seq: u64) -> MessageSpan {
+    MessageSpan { conversation_id, first_seq, last_seq }
+}
+
+/// The messages of some spans, each by its conversation and number.
+async fn places(store: &Store, spans: &[MessageSpan], max_bytes: usize) -> Vec<(ConversationId, u64)> {
+    let messages = store.messages_in(spans, max_bytes).await.unwrap();
+    messages.iter().map(|item| (item.message.conversation_id, item.message.seq)).collect()
+}
+
+pub async fn spans_bring_exactly_their_messages_in_their_order(store: &Store) {
+    let (alice, bob) = (account(store, "alice").await, account(store, "bob").await);
+    let (first, second) = (group(store, &[alice, bob]).await, group(store, &[alice]).await);
+    let empty = group(store, &[alice]).await;
+    let messages = send_many(store, first, alice, 12).await;
+    send_many(store, second, alice, 3).await;
+    store.mark_read(bob, &[messages[4].id], None, at(1)).await.unwrap();
+
+    let spans = [span(second, 2, 3), span(empty, 1, 9), span(first, 4, 6), span(second, 1, 1)];
+    let expected = [(second, 2), (second, 3), (first, 4), (first, 5), (first, 6), (second, 1)];
+    assert_eq!(places(store, &spans, usize::MAX).await, expected);
+    let found = store.messages_in(&[span(first, 4, 6)], usize::MAX).await.unwrap();
+    let whole = page(store, first, MessageRange::After(0), 200).await;
+    assert_eq!(found, whole.items[3..6], "each as in a page");
+    assert_eq!(found[1].reads.len(), 1);
+
+    for (odd, expected) in [
+        (span(first, 0, 2), vec![1, 2]),
+        (span(first, 11, u64::MAX), vec![11, 12]),
+        (span(first, 13, 20), vec![]),
+        (span(first, u64::MAX, u64::MAX), vec![]),
+        (span(first, 5, 4), vec![]),
+        (span(ConversationId::new(), 1, 5), vec![]),
+    ] {
+        let found: Vec<_> = places(store, &[odd], usize::MAX).await.into_iter().map(|(_, seq)| seq).collect();
+        assert_eq!(found, expected, "{odd:?}");
+    }
+    assert_eq!(places(store, &[], usize::MAX).await, []);
+}
+
+pub async fn spans_end_early_but_bring_something(store: &Store) {
+    let alice = account(store, "alice").await;
+    let (first, second) = (group(store, &[alice]).await, group(store, &[alice]).await);
+    for conversation in [first, second] {
+        for text in ["a".repeat(100), "b".repeat(100)] {
+            send(store, conversation, alice, &text).await;
+        }
+    }
+    let all = [(first, 1), (first, 2), (second, 1), (second, 2)];
+    for (max_bytes, expected) in [(0, 1), (99, 1), (199, 1), (200, 2), (399, 3), (400, 4)] {
+        let found = places(store, &[span(first, 1, 2), span(second, 1, 2)], max_bytes).await;
+        assert_eq!(found, all[..expected], "{max_bytes}");
+    }
+    // Where nothing came before it, the first of a later span is the one that always fits.
+    let found = places(store, &[span(first, 9, 9), span(second, 1, 2)], 0).await;
+    assert_eq!(found, [(second, 1)]);
+}
+
+pub async fn a_walk_sees_each_message_once_while_others_write(store: &Store) {
+    let alice = account(store, "alice").await;
+    let conversation = group(store, &[alice]).await;
+    send_many(store, conversation, alice, 100).await;
+    let writing = tokio::spawn({
+        let store = store.clone();
+        async move {
+            for _ in 0..40 {
+                let_others().await;
+                send_many(&store, conversation, alice, 5).await;
+            }
+        }
+    });
+
+    // Backwards from what was the newest; forwards until the writer has ended and there is no more.
+    let (mut backwards, mut before) = (Vec::new(), 101);
+    let mut forwards = Vec::new();
+    loop {
+        let_others().await;
+        let has_ended = writing.is_finished();
+        if before > 1 {
+            let older = page(store, conversation, MessageRange::Before(before), 9).await;
+            assert_eq!(older.has_more, seqs(&older)[0] > 1);
+            backwards.extend(seqs(&older).into_iter().rev());
+            before = seqs(&older)[0];
+        }
+        let newer =
+            page(store, conversation, MessageRange::After(forwards.last().copied().unwrap_or(0)), 7).await;
+        assert!(seqs(&newer).iter().all(|seq| *seq <= newer.last_seq));
+        assert_eq!(newer.has_more, seqs(&newer).last().is_some_and(|last| *last < newer.last_seq));
+        forwards.extend(seqs(&newer));
+        if has_ended && before == 1 && !newer.has_more {
+            break;
+        }
+    }
+    writing.await.unwrap();
+
+    assert_eq!(backwards, (1..=100).rev().collect::<Vec<_>>());
+    assert_eq!(forwards, (1..=300).collect::<Vec<_>>());
+}
+
+pub async fn the_bytes_of_a_text_are_counted_not_its_letters(store: &Store) {
+    let alice = account(store, "alice").await;
+    let conversation = group(store, &[alice]).await;
+    for _ in 0..4 {
+        send(store, conversation, alice, "🦀ä").await;
+    }
+
+    for (max_bytes, count) in [(5, 1), (6, 1), (11, 1), (12, 2), (17, 2), (18, 3), (24, 4)] {
+        let page = store.messages(conversation, MessageRange::After(0), 10, max_bytes).await.unwrap();
+        assert_eq!((page.items.len(), page.has_more), (count, count < 4), "{max_bytes} bytes");
+    }
 }

@@ -1,12 +1,11 @@
 //! What [`MessageStore`](crate::storage::MessageStore) promises of read marks, unread counts and delivered marks.
 
-use super::{Store, account, add, at, at_once, group, leave, page, read, send, send_many, unread};
+use super::Store;
+use super::fixtures::{
+    account, add, at, at_once, delivered, group, ids, leave, let_others, page, read, send, send_many, unread,
+};
 use crate::model::{ConversationId, Message, MessageId, MessageRange, UserId};
 use crate::storage::{DeliveredMark, ReadMark, ReadOutcome};
-
-fn ids(messages: &[Message]) -> Vec<MessageId> {
-    messages.iter().map(|message| message.id).collect()
-}
 
 /// The numbers of the messages that `user` has read.
 async fn read_by(store: &Store, conversation: ConversationId, user: UserId) -> Vec<u64> {
@@ -252,4 +251,99 @@ pub async fn a_delivered_mark_moves_only_over_what_touches_it(store: &Store) {
     add(store, conversation, carol).await;
     let standing = store.standing(conversation, carol).await.unwrap().unwrap();
     assert_eq!(standing.delivered_seq, 9, "what was before a newcomer is not waited for");
+}
+
+pub async fn reading_looks_in_order(store: &Store) {
+    let (alice, bob) = (account(store, "alice").await, account(store, "bob").await);
+    let (own, foreign) = (group(store, &[alice, bob]).await, group(store, &[alice]).await);
+    let (message, hidden) = (send(store, own, alice, "x").await, send(store, foreign, alice, "x").await);
+
+    // Whether there is such a message, and there, comes before whether one may read it.
+    for messages in [[hidden.id, MessageId::new()], [MessageId::new(), hidden.id]] {
+        let outcome = store.mark_read(bob, &messages, None, at(0)).await.unwrap();
+        assert!(matches!(outcome, ReadOutcome::Unknown), "{outcome:?}");
+    }
+    let outcome = store.mark_read(bob, &[message.id, hidden.id], Some(own), at(0)).await.unwrap();
+    assert!(matches!(outcome, ReadOutcome::Unknown), "{outcome:?}");
+    let outcome = store.mark_read(bob, &[message.id, hidden.id], None, at(0)).await.unwrap();
+    assert!(matches!(outcome, ReadOutcome::NotParticipant), "{outcome:?}");
+    let nothing = store.mark_read(bob, &[], Some(foreign), at(0)).await.unwrap();
+    assert!(matches!(&nothing, ReadOutcome::Marked(marks) if marks.is_empty()), "{nothing:?}");
+    assert_eq!(unread(store, own, bob).await, 1);
+}
+
+pub async fn nothing_is_read_by_one_who_left(store: &Store) {
+    let (alice, bob) = (account(store, "alice").await, account(store, "bob").await);
+    for _ in 0..5 {
+        let conversation = group(store, &[alice, bob]).await;
+        let messages = ids(&send_many(store, conversation, alice, 60).await);
+        let reading = tokio::spawn({
+            let store = store.clone();
+            async move {
+                at_once(20, |i| {
+                    let (store, first) = (store.clone(), usize::from(i) * 3);
+                    let three = messages[first..first + 3].to_vec();
+                    async move {
+                        for message in three {
+                            store.mark_read(bob, &[message], None, at(0)).await.unwrap();
+                        }
+                    }
+                })
+                .await
+            }
+        });
+        // Some are read before, some would be read after.
+        while read_by(store, conversation, bob).await.len() < 5 {
+            let_others().await;
+        }
+
+        leave(store, conversation, bob).await;
+        let at_leaving = read_by(store, conversation, bob).await;
+        reading.await.unwrap();
+
+        assert_eq!(read_by(store, conversation, bob).await, at_leaving);
+    }
+}
+
+pub async fn delivered_marks_count_in_the_order_they_are_given(store: &Store) {
+    let (alice, bob) = (account(store, "alice").await, account(store, "bob").await);
+    let conversation = group(store, &[alice, bob]).await;
+    send_many(store, conversation, alice, 9).await;
+    let mark = |user, first, last| delivered(conversation, user, first, last);
+
+    let marks = [
+        mark(bob, 1, 2),
+        mark(alice, 2, 5),
+        mark(bob, 3, 4),
+        mark(bob, 7, 9),
+        mark(alice, 1, 1),
+        mark(bob, 5, 6),
+        mark(bob, 4, 5),
+    ];
+    store.set_delivered(&marks).await.unwrap();
+
+    // What touches nothing when its turn comes is passed over.
+    for (user, expected) in [(bob, 6), (alice, 1)] {
+        assert_eq!(store.standing(conversation, user).await.unwrap().unwrap().delivered_seq, expected);
+    }
+}
+
+pub async fn a_delivered_mark_begins_anew_on_return(store: &Store) {
+    let (alice, bob) = (account(store, "alice").await, account(store, "bob").await);
+    let conversation = group(store, &[alice, bob]).await;
+    send_many(store, conversation, alice, 4).await;
+    let mark = async || store.standing(conversation, bob).await.unwrap().unwrap().delivered_seq;
+    store.set_delivered(&[delivered(conversation, bob, 1, 2)]).await.unwrap();
+
+    leave(store, conversation, bob).await;
+    store.set_delivered(&[delivered(conversation, bob, 3, 4)]).await.unwrap();
+    assert_eq!(mark().await, 0, "one who is not there has none");
+    send_many(store, conversation, alice, 3).await;
+    add(store, conversation, bob).await;
+
+    assert_eq!(mark().await, 7);
+    send(store, conversation, alice, "x").await;
+    assert_eq!(mark().await, 7);
+    store.set_delivered(&[delivered(conversation, bob, 8, 8)]).await.unwrap();
+    assert_eq!(mark().await, 8);
 }

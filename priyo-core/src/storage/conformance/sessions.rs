@@ -2,8 +2,9 @@
 
 use std::time::Duration;
 
-use super::{Store, account, at, at_once};
-use crate::model::{SessionId, Timestamp, UserId};
+use super::Store;
+use super::fixtures::{account, at, at_once, new_user};
+use crate::model::{Role, SessionId, Timestamp, User, UserId};
 use crate::storage::{NewSession, RefreshToken, Rotation, TokenHash};
 
 /// The times below are in seconds: see [`at`].
@@ -204,4 +205,48 @@ pub async fn two_tabs_that_refresh_at_once_both_go_on(store: &Store) {
 
     assert!(outcomes.iter().all(|outcome| matches!(outcome, Rotation::Rotated(_))), "{outcomes:?}");
     assert!(!is_revoked(store, id).await);
+}
+
+pub async fn a_session_shows_its_user_as_they_are_now(store: &Store) {
+    let ann = User { external_id: Some("1".into()), ..new_user("ann") };
+    store.upsert_host_user(&ann).await.unwrap();
+    let id = session(store, ann.id).await;
+
+    let renamed = User { username: "Anna".into(), role: Role::Agent, ..ann };
+    store.upsert_host_user(&renamed).await.unwrap();
+
+    assert_eq!(store.session(id).await.unwrap().unwrap().user, renamed);
+    let rotation = rotate(store, 1, 2, 10).await;
+    let Rotation::Rotated(traded) = rotation else { panic!("{rotation:?}") };
+    assert_eq!((traded.user, traded.expires_at), (renamed, at(SESSION_END)));
+}
+
+pub async fn what_is_over_can_still_be_looked_up(store: &Store) {
+    let alice = account(store, "alice").await;
+    let id = SessionId::new();
+    let new = NewSession { id, user_id: alice, created_at: at(-20), expires_at: at(-10) };
+    store.create_session(&new, &token(1, -20)).await.unwrap();
+
+    let found = store.session(id).await.unwrap().unwrap();
+    assert_eq!((found.expires_at, found.revoked), (at(-10), false));
+    assert_eq!(store.session_of_token(&[1; 32]).await.unwrap(), Some(id));
+    assert_eq!(store.revoke_sessions_of(alice, at(0)).await.unwrap(), []);
+}
+
+pub async fn of_many_who_trade_after_the_grace_all_are_refused(store: &Store) {
+    let alice = account(store, "alice").await;
+    let id = session(store, alice).await;
+    assert_rotation!(rotate(store, 1, 2, 100).await, Rotated);
+
+    let outcomes = at_once(10, |i| {
+        let store = store.clone();
+        async move { rotate(&store, 1, 10 + i, 500).await }
+    })
+    .await;
+
+    // The first one ends the session; the others find it ended.
+    let reused = outcomes.iter().filter(|outcome| matches!(outcome, Rotation::Reused(_))).count();
+    let invalid = outcomes.iter().filter(|outcome| matches!(outcome, Rotation::Invalid)).count();
+    assert_eq!((reused, invalid), (1, 9), "{outcomes:?}");
+    assert!(is_revoked(store, id).await);
 }

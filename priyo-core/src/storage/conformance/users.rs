@@ -1,6 +1,7 @@
 //! What [`UserStore`](crate::storage::UserStore) promises.
 
-use super::{Store, account, add, at, at_once, group, leave, new_user};
+use super::Store;
+use super::fixtures::{account, add, at, at_once, close, group, leave, new_user};
 use crate::model::{Role, User, UserId};
 use crate::storage::AuditEntry;
 
@@ -66,6 +67,29 @@ pub async fn a_host_user_is_made_once_and_then_brought_up_to_date(store: &Store)
     assert_eq!(store.user(renamed.id).await.unwrap(), None);
 }
 
+pub async fn a_host_user_keeps_all_but_name_picture_and_role(store: &Store) {
+    let external_id = Some("42".to_owned());
+    let first = User { external_id, avatar: Some("a.png".into()), last_seen: Some(at(3)), ..new_user("ann") };
+    store.upsert_host_user(&first).await.unwrap();
+
+    let other = User {
+        id: UserId::new(),
+        email: Some("other@example.com".into()),
+        avatar: None,
+        role: Role::Admin,
+        disabled: true,
+        created_at: at(9),
+        last_seen: None,
+        ..first.clone()
+    };
+    let stored = store.upsert_host_user(&other).await.unwrap();
+
+    let expected = User { avatar: None, role: Role::Admin, ..first };
+    assert_eq!(stored, expected);
+    assert_eq!(store.user(expected.id).await.unwrap(), Some(expected.clone()));
+    assert_eq!(store.upsert_host_user(&other).await.unwrap(), expected);
+}
+
 pub async fn a_host_user_made_by_many_at_once_is_one(store: &Store) {
     let users = at_once(20, |_| {
         let store = store.clone();
@@ -90,12 +114,42 @@ pub async fn names_are_unique_only_among_those_who_log_in(store: &Store) {
     assert_eq!(found.external_id, None);
 }
 
-pub async fn when_a_user_was_last_seen_is_kept(store: &Store) {
-    let alice = account(store, "alice").await;
+pub async fn when_users_were_last_seen_is_kept(store: &Store) {
+    let (alice, bob) = (account(store, "alice").await, account(store, "bob").await);
+    let carol = account(store, "carol").await;
 
-    store.set_last_seen(alice, at(7)).await.unwrap();
+    store.set_last_seen(&[alice, UserId::new(), bob, alice], at(7)).await.unwrap();
+    store.set_last_seen(&[], at(8)).await.unwrap();
+
+    for (user, expected) in [(alice, Some(at(7))), (bob, Some(at(7))), (carol, None)] {
+        assert_eq!(store.user(user).await.unwrap().unwrap().last_seen, expected);
+    }
+}
+
+pub async fn when_users_were_last_seen_never_goes_back(store: &Store) {
+    let (alice, bob) = (account(store, "alice").await, account(store, "bob").await);
+    store.set_last_seen(&[alice], at(7)).await.unwrap();
+
+    // Two servers may write of one user, and the later news may be stored first.
+    store.set_last_seen(&[alice, bob], at(5)).await.unwrap();
 
     assert_eq!(store.user(alice).await.unwrap().unwrap().last_seen, Some(at(7)));
+    assert_eq!(store.user(bob).await.unwrap().unwrap().last_seen, Some(at(5)));
+}
+
+/// As many as a server may write of at once.
+pub async fn when_hundreds_of_users_were_last_seen_is_one_call(store: &Store) {
+    let users = at_once(200, |number| {
+        let store = store.clone();
+        async move { account(&store, &format!("user-{number}")).await }
+    })
+    .await;
+
+    store.set_last_seen(&users, at(7)).await.unwrap();
+
+    for user in users {
+        assert_eq!(store.user(user).await.unwrap().unwrap().last_seen, Some(at(7)));
+    }
 }
 
 pub async fn contacts_are_all_who_share_a_conversation_now(store: &Store) {
@@ -109,6 +163,12 @@ pub async fn contacts_are_all_who_share_a_conversation_now(store: &Store) {
     contacts.sort();
     let mut expected = [bob, carol];
     expected.sort();
+    assert_eq!(contacts, expected);
+
+    // Those of a closed one are contacts as well.
+    close(store, first).await;
+    let mut contacts = store.contacts_of(alice).await.unwrap();
+    contacts.sort();
     assert_eq!(contacts, expected);
 
     leave(store, first, alice).await;
@@ -129,7 +189,7 @@ pub async fn the_audit_log_takes_the_same_entry_twice(store: &Store) {
         subject: Some("x".into()),
     };
 
-    store.audit(&entry).await.unwrap();
-    store.audit(&entry).await.unwrap();
-    store.audit(&AuditEntry { actor: None, subject: None, ..entry }).await.unwrap();
+    store.audit(std::slice::from_ref(&entry)).await.unwrap();
+    store.audit(&[entry.clone(), AuditEntry { actor: None, subject: None, ..entry }]).await.unwrap();
+    store.audit(&[]).await.unwrap();
 }

@@ -1,5 +1,7 @@
 //! Conversations and who is in them.
 
+use std::collections::HashSet;
+
 use async_trait::async_trait;
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
@@ -37,6 +39,12 @@ statements! {
         FROM participants p CROSS JOIN conversations c ON c.id = p.conversation_id
         WHERE p.user_id = ?1 AND p.left_at_ms IS NULL AND (c.updated_at_ms, c.id) < (?2, ?3)
         ORDER BY c.updated_at_ms DESC, c.id DESC LIMIT ?4";
+    /// The nil id is before all others.
+    LIST_OWN_BY_ID = "
+        SELECT c.id, c.name, c.kind, c.status, c.created_by, c.last_seq, c.created_at_ms, c.updated_at_ms
+        FROM participants p CROSS JOIN conversations c ON c.id = p.conversation_id
+        WHERE p.user_id = ?1 AND p.left_at_ms IS NULL AND p.conversation_id > ?2
+        ORDER BY p.conversation_id";
     LIST_ALL = "
         SELECT id, name, kind, status, created_by, last_seq, created_at_ms, updated_at_ms
         FROM conversations WHERE (updated_at_ms, id) < (?1, ?2)
@@ -75,21 +83,12 @@ impl ConversationStore for SqliteStorage {
     }
 
     async fn standing(&self, id: ConversationId, user: UserId) -> Result<Option<Standing>> {
-        self.read(move |db| {
-            let mut standing = db.prepare_cached(STANDING)?;
-            let found = standing.query_row((Db(id), Db(user)), |row| {
-                Ok(Standing {
-                    is_participant: row.get(0)?,
-                    created_by: get(row, 1)?,
-                    kind: get(row, 2)?,
-                    status: get(row, 3)?,
-                    last_seq: get(row, 4)?,
-                    delivered_seq: get(row, 5)?,
-                })
-            });
-            Ok(found.optional()?)
-        })
-        .await
+        self.read(move |db| standing(db, id, user)).await
+    }
+
+    async fn standings(&self, of: &[(ConversationId, UserId)]) -> Result<Vec<Option<Standing>>> {
+        let of = of.to_vec();
+        self.read(move |db| of.into_iter().map(|(id, user)| standing(db, id, user)).collect()).await
     }
 
     async fn conversations(
@@ -100,6 +99,17 @@ impl ConversationStore for SqliteStorage {
         limit: u32,
     ) -> Result<Page<ConversationSummary>> {
         self.read(move |db| list(db, of, reader, after, limit)).await
+    }
+
+    async fn conversations_except(
+        &self,
+        user: UserId,
+        known: &[ConversationId],
+        after: Option<ConversationId>,
+        limit: u32,
+    ) -> Result<Page<ConversationSummary>> {
+        let known = known.iter().copied().collect();
+        self.read(move |db| list_except(db, user, &known, after, limit)).await
     }
 
     async fn set_status(
@@ -137,6 +147,21 @@ impl ConversationStore for SqliteStorage {
         })
         .await
     }
+}
+
+fn standing(db: &Connection, id: ConversationId, user: UserId) -> Result<Option<Standing>, Failure> {
+    let mut standing = db.prepare_cached(STANDING)?;
+    let found = standing.query_row((Db(id), Db(user)), |row| {
+        Ok(Standing {
+            is_participant: row.get(0)?,
+            created_by: get(row, 1)?,
+            kind: get(row, 2)?,
+            status: get(row, 3)?,
+            last_seq: get(row, 4)?,
+            delivered_seq: get(row, 5)?,
+        })
+    });
+    Ok(found.optional()?)
 }
 
 /// A conversation without its participants.
@@ -233,7 +258,7 @@ fn list(
     let wanted = i64::from(limit) + 1;
     let before = after.map_or(i64::MAX, |cursor| cursor.updated_at.as_millis());
     let id = after.map_or_else(|| ConversationId::from_uuid(uuid::Uuid::max()), |cursor| cursor.id);
-    let mut found: Vec<Conversation> = match of {
+    let found: Vec<Conversation> = match of {
         Some(user) => db
             .prepare_cached(LIST_OWN)?
             .query_map((Db(user), before, Db(id), wanted), bare)?
@@ -243,6 +268,37 @@ fn list(
             .query_map((before, Db(id), wanted), bare)?
             .collect::<rusqlite::Result<_>>()?,
     };
+    summaries(db, found, reader, limit)
+}
+
+fn list_except(
+    db: &Connection,
+    user: UserId,
+    known: &HashSet<ConversationId>,
+    after: Option<ConversationId>,
+    limit: u32,
+) -> Result<Page<ConversationSummary>, Failure> {
+    let after = after.unwrap_or_else(|| ConversationId::from_uuid(uuid::Uuid::nil()));
+    let mut found: Vec<Conversation> = Vec::new();
+    let mut list = db.prepare_cached(LIST_OWN_BY_ID)?;
+    let mut rows = list.query((Db(user), Db(after)))?;
+    while found.len() <= limit as usize
+        && let Some(row) = rows.next()?
+    {
+        if !known.contains(&get(row, 0)?) {
+            found.push(bare(row)?);
+        }
+    }
+    summaries(db, found, user, limit)
+}
+
+/// What a list shows of the first `limit` of these, of which there is one more if there are more.
+fn summaries(
+    db: &Connection,
+    mut found: Vec<Conversation>,
+    reader: UserId,
+    limit: u32,
+) -> Result<Page<ConversationSummary>, Failure> {
     let has_more = found.len() > limit as usize;
     found.truncate(limit as usize);
     // Three short look-ups for each are quicker here than one long join: there is no network between.

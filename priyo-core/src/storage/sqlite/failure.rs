@@ -40,7 +40,10 @@ pub enum OpenError {
         /// Which file system.
         kind: &'static str,
     },
-    /// The file cannot be made or read.
+    /// The file can be read but not written.
+    #[error("{} is read-only, and a server must write it", .0.display())]
+    ReadOnly(PathBuf),
+    /// The file cannot be made or read, or its folder cannot be written, where the log has to be.
     #[error("cannot open {}: {source}", path.display())]
     Io {
         /// The file.
@@ -49,7 +52,7 @@ pub enum OpenError {
         source: std::io::Error,
     },
     /// SQLite cannot open it.
-    #[error("cannot open {} as a database", path.display())]
+    #[error("cannot open {} as a database: {source}", path.display())]
     Database {
         /// The file.
         path: PathBuf,

@@ -12,7 +12,9 @@ use crate::model::{
     Attachment, ConversationId, Message, MessageId, MessagePage, MessageRange, MessageWithReads, Read,
     Timestamp, UserBrief, UserId,
 };
-use crate::storage::{Appended, DeliveredMark, MessageStore, NewMessageRow, ReadMark, ReadOutcome, Result};
+use crate::storage::{
+    Appended, DeliveredMark, MessageSpan, MessageStore, NewMessageRow, ReadMark, ReadOutcome, Result,
+};
 
 statements! {
     LAST_SEQ = "SELECT last_seq FROM conversations WHERE id = ?1";
@@ -26,6 +28,11 @@ statements! {
             m.kind, m.created_at_ms, f.id, f.stored_name, f.original_name, f.size
         FROM messages m CROSS JOIN users u ON u.id = m.sender_id LEFT JOIN files f ON f.id = m.file_id
         WHERE m.conversation_id = ?1 AND m.seq >= ?2 ORDER BY m.seq LIMIT ?3";
+    SPAN = "
+        SELECT m.id, m.conversation_id, m.seq, m.sender_id, u.username, u.avatar, m.client_message_id, m.content,
+            m.kind, m.created_at_ms, f.id, f.stored_name, f.original_name, f.size
+        FROM messages m CROSS JOIN users u ON u.id = m.sender_id LEFT JOIN files f ON f.id = m.file_id
+        WHERE m.conversation_id = ?1 AND m.seq BETWEEN ?2 AND ?3 ORDER BY m.seq";
     READS = "
         SELECT r.seq, u.id, u.username, r.read_at_ms FROM message_reads r CROSS JOIN users u ON u.id = r.user_id
         WHERE r.conversation_id = ?1 AND r.seq BETWEEN ?2 AND ?3";
@@ -54,6 +61,11 @@ impl MessageStore for SqliteStorage {
         max_bytes: usize,
     ) -> Result<MessagePage> {
         self.read(move |db| page(db, conversation, range, limit, max_bytes)).await
+    }
+
+    async fn messages_in(&self, spans: &[MessageSpan], max_bytes: usize) -> Result<Vec<MessageWithReads>> {
+        let spans = spans.to_vec();
+        self.read(move |db| messages_in(db, &spans, max_bytes)).await
     }
 
     async fn mark_read(
@@ -140,13 +152,12 @@ fn page(
         MessageRange::After(seq) => (FORWARDS, seq.saturating_add(1)),
     };
     let mut messages = Vec::new();
-    let mut bytes = 0;
+    let mut budget = Budget::new(max_bytes);
     let mut statement = db.prepare_cached(sql)?;
     let mut rows = statement.query((Db(conversation), Db(from), limit))?;
     while let Some(row) = rows.next()? {
         let message = message(row)?;
-        bytes += message.content.len();
-        if bytes > max_bytes && !messages.is_empty() {
+        if !budget.takes(&message) {
             break;
         }
         messages.push(message);
@@ -159,12 +170,67 @@ fn page(
         return Ok(MessagePage { items: Vec::new(), has_more: false, last_seq });
     };
     let has_more = if is_forwards { last.seq < last_seq } else { first.seq > 1 };
-    let mut reads = reads(db, conversation, first.seq, last.seq)?;
-    let items = messages
-        .into_iter()
-        .map(|message| MessageWithReads { reads: reads.remove(&message.seq).unwrap_or_default(), message })
-        .collect();
-    Ok(MessagePage { items, has_more, last_seq })
+    Ok(MessagePage { items: with_reads(db, messages)?, has_more, last_seq })
+}
+
+fn messages_in(
+    db: &Connection,
+    spans: &[MessageSpan],
+    max_bytes: usize,
+) -> Result<Vec<MessageWithReads>, Failure> {
+    let mut found = Vec::new();
+    let mut budget = Budget::new(max_bytes);
+    // A short look-up for each: there is no network between.
+    let mut statement = db.prepare_cached(SPAN)?;
+    for span in spans {
+        let mut messages = Vec::new();
+        let mut is_cut = false;
+        let mut rows = statement.query((Db(span.conversation_id), Db(span.first_seq), Db(span.last_seq)))?;
+        while let Some(row) = rows.next()? {
+            let message = message(row)?;
+            is_cut = !budget.takes(&message);
+            if is_cut {
+                break;
+            }
+            messages.push(message);
+        }
+        found.append(&mut with_reads(db, messages)?);
+        if is_cut {
+            break;
+        }
+    }
+    Ok(found)
+}
+
+/// How much text one answer takes. The first message always fits.
+struct Budget {
+    max_bytes: usize,
+    bytes: usize,
+    is_untouched: bool,
+}
+
+impl Budget {
+    const fn new(max_bytes: usize) -> Self {
+        Self { max_bytes, bytes: 0, is_untouched: true }
+    }
+
+    fn takes(&mut self, message: &Message) -> bool {
+        self.bytes = self.bytes.saturating_add(message.content.len());
+        let takes = self.bytes <= self.max_bytes || self.is_untouched;
+        self.is_untouched = false;
+        takes
+    }
+}
+
+/// Adds who has read them to messages of one conversation, oldest first and without a gap.
+fn with_reads(db: &Connection, messages: Vec<Message>) -> Result<Vec<MessageWithReads>, Failure> {
+    let (Some(first), Some(last)) = (messages.first(), messages.last()) else { return Ok(Vec::new()) };
+    let mut reads = reads(db, first.conversation_id, first.seq, last.seq)?;
+    let add = |message: Message| MessageWithReads {
+        reads: reads.remove(&message.seq).unwrap_or_default(),
+        message,
+    };
+    Ok(messages.into_iter().map(add).collect())
 }
 
 /// Who has read the messages from `first` to `last`, by number.

@@ -30,6 +30,7 @@ use self::readers::Readers;
 use self::writer::Writer;
 use super::migrate::{self, Migration};
 use super::{Result, Storage};
+use crate::telemetry;
 
 /// The way to the schema of today. Append only.
 const MIGRATIONS: &[Migration] =
@@ -159,6 +160,7 @@ impl SqliteStorage {
         T: Send + 'static,
         F: FnOnce(&Connection) -> Result<T, Failure> + Send + 'static,
     {
+        telemetry::storage_called("read");
         self.readers.run(work).await
     }
 
@@ -167,6 +169,7 @@ impl SqliteStorage {
         T: Send + 'static,
         F: FnOnce(&Connection) -> Result<T, Failure> + Send + 'static,
     {
+        telemetry::storage_called("write");
         self.writer.run(work).await
     }
 }

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags, OptionalExtension};
-use rustix::fs::FlockOperation;
+use rustix::fs::{Access, FlockOperation, access};
 
 use super::{Durability, OpenError};
 
@@ -53,7 +53,11 @@ pub(super) fn prepare_file(path: &Path) -> Result<PathBuf, OpenError> {
         Err(error) => return Err(io(error)),
     }
     refuse_network(path)?;
-    path.canonicalize().map_err(io)
+    let path = path.canonicalize().map_err(io)?;
+    let folder = path.parent().unwrap_or(&path);
+    access(folder, Access::WRITE_OK | Access::EXEC_OK)
+        .map_err(|errno| OpenError::Io { path: folder.to_owned(), source: errno.into() })?;
+    Ok(path)
 }
 
 fn check_header(path: &Path) -> Result<(), OpenError> {
@@ -96,6 +100,10 @@ pub(super) fn writer(path: &Path, durability: Durability) -> Result<Connection, 
     };
     let database = |source| OpenError::Database { path: path.to_owned(), source: Box::new(source) };
     let db = open().map_err(database)?;
+    // What SQLite may not write it opens all the same, and fails at the first write.
+    if db.is_readonly(rusqlite::MAIN_DB).map_err(database)? {
+        return Err(OpenError::ReadOnly(path.to_owned()));
+    }
     // Before the first pragma that writes.
     if let Some(table) = foreign_table(&db).map_err(database)? {
         return Err(OpenError::Foreign { path: path.to_owned(), table });

@@ -31,7 +31,8 @@ statements! {
     ACCOUNT = "
         SELECT id, external_id, email, username, avatar, role, disabled, created_at_ms, last_seen_ms, password_hash
         FROM users WHERE email = ?1 COLLATE NOCASE AND password_hash IS NOT NULL";
-    SET_LAST_SEEN = "UPDATE users SET last_seen_ms = ?2 WHERE id = ?1";
+    SET_LAST_SEEN = "
+        UPDATE users SET last_seen_ms = ?2 WHERE id = ?1 AND (last_seen_ms IS NULL OR last_seen_ms < ?2)";
     CONTACTS = "
         SELECT DISTINCT other.user_id FROM participants me
         CROSS JOIN participants other ON other.conversation_id = me.conversation_id
@@ -124,9 +125,13 @@ impl UserStore for SqliteStorage {
         .await
     }
 
-    async fn set_last_seen(&self, id: UserId, at: Timestamp) -> Result<()> {
+    async fn set_last_seen(&self, users: &[UserId], at: Timestamp) -> Result<()> {
+        let users = users.to_vec();
         self.write(move |db| {
-            db.prepare_cached(SET_LAST_SEEN)?.execute((Db(id), Db(at)))?;
+            let mut set = db.prepare_cached(SET_LAST_SEEN)?;
+            for user in users {
+                set.execute((Db(user), Db(at)))?;
+            }
             Ok(())
         })
         .await
@@ -140,11 +145,13 @@ impl UserStore for SqliteStorage {
         .await
     }
 
-    async fn audit(&self, entry: &AuditEntry) -> Result<()> {
-        let entry = entry.clone();
+    async fn audit(&self, entries: &[AuditEntry]) -> Result<()> {
+        let entries = entries.to_vec();
         self.write(move |db| {
-            let values = params![Db(entry.at), entry.actor.map(Db), entry.action, entry.subject];
-            db.prepare_cached(INSERT_AUDIT)?.execute(values)?;
+            let mut insert = db.prepare_cached(INSERT_AUDIT)?;
+            for entry in entries {
+                insert.execute(params![Db(entry.at), entry.actor.map(Db), entry.action, entry.subject])?;
+            }
             Ok(())
         })
         .await

@@ -22,7 +22,7 @@ pub(super) fn document(engine: &ChatEngine) -> Value {
         parts.client_event(event.name(), events::from_client(event, engine.limits()));
     }
     for event in EventKind::ALL {
-        parts.server_event(event.name(), events::from_server(event));
+        parts.server_event(event.name(), events::from_server(event, engine.limits()));
     }
     parts.failures();
     parts.handshake();
@@ -61,8 +61,13 @@ fn introduction(limits: &Limits) -> String {
          too. Unknown fields are ignored.\n\n\
          Events of one socket are handled one after the other. A frame has at most {} bytes, and at most {} events \
          of a socket may be unfinished: more fail as `overloaded`. A socket that does not keep up with reading is \
-         closed; its client comes back, joins with `after`, and has missed nothing.",
-        limits.body_bytes, limits.socket_inbox,
+         closed; its client comes back, joins with `after`, and has missed nothing.\n\n\
+         A socket lasts no longer than its access token and {} seconds. Before that it hears `auth:expiring`, and \
+         goes on with `auth:refresh`; or it is closed, comes back by itself, and catches up with `sync` or by joining \
+         with `after`.",
+        limits.body_bytes,
+        limits.socket_inbox,
+        limits.token_grace.as_secs(),
     )
 }
 

@@ -66,6 +66,8 @@ pub(super) fn from_client(event: ClientEvent, limits: &Limits) -> Described {
             object([("conversationId", text("Where."))]),
         ),
         ClientEvent::Read => read(limits),
+        ClientEvent::Sync => sync(limits),
+        ClientEvent::Refresh => refresh(limits),
     }
 }
 
@@ -109,6 +111,75 @@ fn read(limits: &Limits) -> Described {
     Described::new("Mark messages as read", text, payload)
 }
 
+fn sync(limits: &Limits) -> Described {
+    let Limits { sync_ids, page_rows, page_bytes, default_list_rows, .. } = limits;
+    let mut known = count("The highest `seq` of this conversation that the client has; 0 for none.");
+    known["maximum"] = json!(1_u64 << 53);
+    let conversations = json!({
+        "type": "object", "additionalProperties": known, "maxProperties": sync_ids,
+        "description": "The conversations that the client knows, by their ids.",
+    });
+    let payload = perhaps(
+        object([("conversations", conversations)]),
+        [("newAfter", nullable_text("The id of the last conversation in the `new` of the last answer."))],
+    );
+    let missed = object([
+        ("messages", list(&reference("Message"), "What was missed, oldest first.")),
+        ("lastSeq", count("The highest `seq` of the conversation.")),
+        ("hasMore", yes_or_no("Whether more was missed.")),
+    ]);
+    let answer = object([
+        ("ok", constant(true)),
+        (
+            "conversations",
+            json!({
+                "type": "object", "additionalProperties": missed,
+                "description": "What was missed, by the ids of the conversations: of each that was named and is not gone.",
+            }),
+        ),
+        (
+            "new",
+            list(
+                &reference("ListedConversation"),
+                "Conversations that the user is in and that were not named.",
+            ),
+        ),
+        ("hasMoreNew", yes_or_no("Whether there are more of these.")),
+        ("gone", list(&text("An id, as it was named."), "Those named that the user may not see.")),
+    ]);
+    let text = format!(
+        "For a client that comes back. Names the conversations that it knows, at most {sync_ids} at once, and gets \
+         what it missed in each. One answer has at most {page_rows} messages and {page_bytes} bytes; conversations \
+         with the fewest missed messages come first, and one that there was no room for has no `messages` and \
+         `hasMore: true`. Ask again while there is any `hasMore`, with the last `seq` that came of each.\n\n\
+         `new` has at most {default_list_rows} conversations, ordered by their ids. While there is `hasMoreNew`, ask \
+         again and name these too: with their `lastSeq`, or with 0 to get their history as well. With more than \
+         {sync_ids} conversations ask in parts; `new` then has those of the other parts too, and `newAfter` goes on \
+         through it from where it ended.\n\n\
+         `gone` has what was named and that the user is not in, or no longer, or that never was: the same for all. \
+         An ADMIN may name any, which is noted in the audit log. Messages that came so count as delivered. Joins \
+         nothing: join with `after` for what comes next.",
+    );
+    Described::new("Catch up on many conversations", text, payload).acknowledged_by(answer)
+}
+
+fn refresh(limits: &Limits) -> Described {
+    let mut left = count("How long the token is good, in seconds; `null` for one that does not end.");
+    left["type"] = json!(["integer", "null"]);
+    Described::new(
+        "Go on with a fresh access token",
+        format!(
+            "Moves the socket to another access token of the same session, such as `POST /api/auth/refresh` gives. A \
+             socket whose token has expired goes on for {} seconds. A token that is not good is refused with \
+             `invalid_token`, and one of another user or another session with `forbidden`; the socket then keeps the \
+             one that it has.",
+            limits.token_grace.as_secs(),
+        ),
+        object([("token", text("The access token."))]),
+    )
+    .acknowledged_by(object([("ok", constant(true)), ("expiresIn", left)]))
+}
+
 /// A conversation by its id alone, or an object.
 fn conversation_or_id(object: Value) -> Value {
     let mut either = json!({});
@@ -117,7 +188,7 @@ fn conversation_or_id(object: Value) -> Value {
 }
 
 /// The description of an event that clients are sent.
-pub(super) fn from_server(event: EventKind) -> Described {
+pub(super) fn from_server(event: EventKind, limits: &Limits) -> Described {
     let (summary, text, shapes): (_, _, &[&str]) = match event {
         EventKind::MessageNew => (
             "A message was sent",
@@ -169,12 +240,24 @@ pub(super) fn from_server(event: EventKind) -> Described {
             "To every socket of the participants, joined or not.",
             &["ConversationChanged"],
         ),
+        EventKind::AuthExpiring => return expiring(limits),
     };
     let payload = match shapes {
         [one] => reference(one),
         several => json!({ "oneOf": several.iter().map(|one| reference(one)).collect::<Vec<_>>() }),
     };
     Described::new(summary, text, payload)
+}
+
+fn expiring(limits: &Limits) -> Described {
+    let (warning, grace) = (limits.token_warning.as_secs(), limits.token_grace.as_secs());
+    let text = format!(
+        "To one socket, {warning} seconds before its access token expires, or when half of its time is left if that \
+         is less. Answer with `auth:refresh`, or do nothing: {grace} seconds after it has expired the transport is \
+         closed, but not the namespace, so that a client comes back by itself, and with a fresh token where `auth` is \
+         a function that gets one.",
+    );
+    Described::new("The access token will expire", text, reference("Expiring"))
 }
 
 /// What a failure says, in an acknowledgement and in the event `error`.

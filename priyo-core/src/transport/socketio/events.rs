@@ -5,14 +5,15 @@ use serde_json::Value;
 use serde_json::value::{RawValue, to_raw_value};
 use socketioxide::handler::Value as RawPacket;
 
-use super::inbox::Session;
+use super::session::Session;
+use super::sync::Synced;
 use crate::auth::Caller;
-use crate::engine::{ChatEngine, Sent, Submitted};
+use crate::engine::{ChatEngine, Joining, Sent, Submitted};
 use crate::error::{Error, Result};
 use crate::model::fields::{Fields, Unknown};
-use crate::model::{ConversationId, MarkRead, NewMessage};
+use crate::model::{ConversationId, Known, MarkRead, NewMessage};
 use crate::transport::json;
-use crate::transport::wire::MessageView;
+use crate::transport::wire::{MessageView, seconds};
 
 /// An event that a client sends, with its payload.
 pub(super) struct SocketEvent {
@@ -29,12 +30,22 @@ pub(crate) enum Kind {
     TypingStart,
     TypingStop,
     Read,
+    Sync,
+    Refresh,
 }
 
 impl Kind {
     /// All of them, in the order to show them.
-    pub(crate) const ALL: [Self; 6] =
-        [Self::Join, Self::Leave, Self::Send, Self::TypingStart, Self::TypingStop, Self::Read];
+    pub(crate) const ALL: [Self; 8] = [
+        Self::Join,
+        Self::Leave,
+        Self::Send,
+        Self::TypingStart,
+        Self::TypingStop,
+        Self::Read,
+        Self::Sync,
+        Self::Refresh,
+    ];
 
     /// The event's name on the wire.
     pub(crate) const fn name(self) -> &'static str {
@@ -45,6 +56,8 @@ impl Kind {
             Self::TypingStart => "typing:start",
             Self::TypingStop => "typing:stop",
             Self::Read => "message:read",
+            Self::Sync => "sync",
+            Self::Refresh => "auth:refresh",
         }
     }
 
@@ -67,7 +80,18 @@ pub(super) enum Handling {
     /// A message has its place in line.
     Sending(Submitted),
     /// A conversation is about to be listened to.
-    Joined(Joined),
+    Joining(Box<Join>),
+    /// What was missed was read.
+    Synced(Synced),
+    /// The socket has another token.
+    Renewed(Renewed),
+}
+
+/// A conversation that is about to be listened to, and the answer to it.
+pub(super) struct Join {
+    pub(super) id: ConversationId,
+    pub(super) joining: Joining,
+    pub(super) answer: Joined,
 }
 
 /// The answer to most events.
@@ -104,24 +128,14 @@ pub(super) struct Joined {
     last_seq: u64,
     messages: Vec<Box<RawValue>>,
     has_more: bool,
-    #[serde(skip)]
-    is_participant: bool,
 }
 
-impl Joined {
-    pub(super) fn conversation_id(&self) -> ConversationId {
-        self.conversation_id
-    }
-
-    /// Whether what is handed to the socket from now on is delivered to a participant.
-    pub(super) fn is_participant(&self) -> bool {
-        self.is_participant
-    }
-
-    /// Up to where the client has everything with this answer, unless there is more.
-    pub(super) fn last_seq_if_complete(&self) -> Option<u64> {
-        (!self.has_more).then_some(self.last_seq)
-    }
+/// The answer to a fresh token.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct Renewed {
+    ok: bool,
+    expires_in: Option<u64>,
 }
 
 /// Takes a packet apart: `["name", payload, …]`.
@@ -170,7 +184,9 @@ pub(super) async fn begin(
     let SocketEvent { kind, payload } = event;
     let done = |conversation_id| Ok(Handling::Done(Done { ok: true, conversation_id }));
     match kind {
-        Kind::Join => join(session, engine, caller, payload).await.map(Handling::Joined),
+        Kind::Join => {
+            join(session, engine, caller, payload).await.map(|join| Handling::Joining(Box::new(join)))
+        }
         Kind::Leave => {
             let (id, _) = conversation(payload)?;
             if !session.hub().leave(session.connection_id(), id) {
@@ -195,43 +211,55 @@ pub(super) async fn begin(
             engine.mark_read(caller, MarkRead::parse_event(payload, engine.limits().read_ids)?).await?;
             done(None)
         }
+        Kind::Sync => {
+            let (known, nothing) = Known::parse_event(payload, engine.limits().sync_ids)?;
+            let synced = engine.sync(caller, &known).await?;
+            Synced::new(engine, &synced, nothing).map(Handling::Synced)
+        }
+        Kind::Refresh => {
+            let fresh = engine.renew(caller, &token(payload)?).await?;
+            let expires_in = fresh.expires_in(engine.now()).map(seconds);
+            session.renewed(fresh);
+            Ok(Handling::Renewed(Renewed { ok: true, expires_in }))
+        }
     }
 }
 
-/// Begins to listen: in the audience first, and deaf; then what was missed is read; the rest is in
-/// [`Session::answer_join`].
-async fn join(session: &Session, engine: &ChatEngine, caller: &Caller, payload: Value) -> Result<Joined> {
+/// Begins to listen; the rest is in [`Session::answer_join`].
+async fn join(session: &Session, engine: &ChatEngine, caller: &Caller, payload: Value) -> Result<Join> {
     let (id, after) = conversation(payload)?;
-    // One that listens already and asks for nothing stays as it is.
-    if after.is_some() || !session.hub().is_live(session, id) {
-        // Only an administrator may listen from outside; the answer says who does.
-        let is_participant = !caller.is_admin();
-        session.hub().begin_join(session, id, is_participant, engine.limits().rooms_per_socket)?;
+    let hub = session.hub();
+    hub.check_room(session, id, engine.limits().rooms_per_socket)?;
+    // One that listens already and asks for nothing goes on listening meanwhile.
+    if after.is_some() {
+        hub.leave(session.connection_id(), id);
     }
-    let backlog = match engine.backlog(caller, id, after).await {
-        Ok(backlog) => backlog,
+    let joining = match engine.join(caller, id, after).await {
+        Ok(joining) => joining,
         Err(error) => {
-            session.hub().leave(session.connection_id(), id);
-            return Err(match error {
-                Error::NotFound(_) => access_denied(),
-                error => error,
-            });
+            hub.leave(session.connection_id(), id);
+            return Err(join_refusal(error));
         }
     };
     let message = |item| to_raw_value(&MessageView::history(engine, item)).map_err(Error::internal);
-    Ok(Joined {
+    let backlog = joining.backlog();
+    let answer = Joined {
         ok: true,
         conversation_id: id,
         last_seq: backlog.last_seq,
         messages: backlog.messages.iter().map(message).collect::<Result<_>>()?,
         has_more: backlog.has_more,
-        is_participant: backlog.is_participant,
-    })
+    };
+    Ok(Join { id, joining, answer })
 }
 
-/// What is said of a conversation that is not there, or that the caller may not know of.
-pub(super) fn access_denied() -> Error {
-    Error::NotFound("Access denied to conversation")
+/// What is said of a join that was refused.
+pub(super) fn join_refusal(error: Error) -> Error {
+    match error {
+        // It is not there, or the caller may not know of it.
+        Error::NotFound(_) => Error::NotFound("Access denied to conversation"),
+        error => error,
+    }
 }
 
 /// A conversation: its id, or an object with it, and perhaps the last `seq` that the client has.
@@ -252,4 +280,11 @@ fn typing(payload: Value) -> Result<ConversationId> {
     let id = fields.string("conversationId");
     fields.finish()?;
     Ok(ConversationId::from_client(&id.unwrap_or_default()))
+}
+
+fn token(payload: Value) -> Result<String> {
+    let mut fields = Fields::new(payload, Unknown::Ignore)?;
+    let token = fields.string("token");
+    fields.finish()?;
+    Ok(token.unwrap_or_default())
 }

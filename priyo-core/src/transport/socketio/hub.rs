@@ -1,7 +1,7 @@
 //! Who is connected, who listens where, and the way out to them.
 //!
 //! Not socketioxide's rooms: those drop a packet for a client whose buffer is full without saying whose, and cannot
-//! hold events back for one that is still being told what it missed.
+//! let one in between two packets, after the answer that says that it is in.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -11,8 +11,8 @@ use serde_json::value::RawValue;
 use socketioxide::extract::SocketRef;
 use socketioxide::socket::Sid;
 
-use super::inbox::Session;
-use crate::engine::ChatEngine;
+use super::session::Session;
+use crate::engine::{ChatEngine, Entry, Listening};
 use crate::error::{Error, Result};
 use crate::events::{Audience, Event, Revocation};
 use crate::model::{ConnectionId, ConversationId, UserId};
@@ -51,21 +51,23 @@ struct Member {
     session: Arc<Session>,
     /// What is handed to one who listens from outside is not delivered to anybody.
     is_participant: bool,
-    phase: Phase,
+    /// Up to here it has every message from the answer that let it in.
+    seq: u64,
+    /// Says to the engine that it listens.
+    _listening: Listening,
 }
 
-enum Phase {
-    /// It is being told what it missed; what happens meanwhile is held back.
-    Joining(Vec<Packet>),
-    /// It has everything up to `seen`.
-    Live { seen: u64 },
+/// What a socket is about to listen to, and how it begins.
+pub(super) struct NewRoom {
+    pub(super) id: ConversationId,
+    pub(super) is_participant: bool,
+    pub(super) entry: Entry,
 }
 
 /// An event on its way to sockets, written once for all of them.
-#[derive(Clone)]
 struct Packet {
     name: &'static str,
-    payload: Arc<RawValue>,
+    payload: Box<RawValue>,
     /// The number of a new message.
     seq: Option<u64>,
 }
@@ -97,83 +99,61 @@ impl Hub {
         self.lock().remove(connection);
     }
 
-    /// Takes a socket into a conversation's audience, but holds back what it is to hear until
-    /// [`finish_join`](Self::finish_join).
+    /// Refuses a socket that listens to `max_rooms` others already.
     ///
     /// # Errors
     ///
-    /// [`Error::Refused`] when it listens to `max_rooms` already, [`Error::InvalidToken`] when it is gone.
-    pub(super) fn begin_join(
-        &self,
-        session: &Session,
-        id: ConversationId,
-        is_participant: bool,
-        max_rooms: usize,
-    ) -> Result<()> {
-        let mut state = self.lock();
-        let State { peers, rooms, .. } = &mut *state;
-        let peer = peers.get_mut(&session.connection_id()).ok_or(Error::InvalidToken)?;
-        let room = rooms.entry(id).or_default();
-        let phase = Phase::Joining(Vec::new());
-        if let Some(member) = room.iter_mut().find(|m| m.connection_id == session.connection_id()) {
-            (member.phase, member.is_participant) = (phase, is_participant);
+    /// [`Error::Refused`] when it does, [`Error::InvalidToken`] when it is gone.
+    pub(super) fn check_room(&self, session: &Session, id: ConversationId, max_rooms: usize) -> Result<()> {
+        let state = self.lock();
+        let peer = state.peers.get(&session.connection_id()).ok_or(Error::InvalidToken)?;
+        if peer.rooms.len() < max_rooms || peer.rooms.contains(&id) {
             return Ok(());
         }
-        if peer.rooms.len() >= max_rooms {
-            if room.is_empty() {
-                rooms.remove(&id);
-            }
-            return Err(Error::Refused("Too many conversations joined; leave some first"));
+        Err(Error::Refused("Too many conversations joined; leave some first"))
+    }
+
+    /// Takes a socket into a conversation's audience: by `answer` it is told so, and hears what it missed meanwhile.
+    /// Says whether it took that. One that cannot is ended; one that is gone is told nothing.
+    pub(super) fn enter_room(
+        &self,
+        engine: &ChatEngine,
+        session: &Session,
+        room: NewRoom,
+        answer: impl FnOnce() -> bool,
+    ) -> bool {
+        let NewRoom { id, is_participant, entry: Entry { seq, missed, listening } } = room;
+        let mut state = self.lock();
+        let State { peers, rooms, .. } = &mut *state;
+        let Some(peer) = peers.get_mut(&session.connection_id()) else { return false };
+        let is_in = peer.rooms.contains(&id);
+        // One that is in already has heard what others did.
+        let mut missed = missed.iter().filter(|_| !is_in).filter_map(|event| Packet::new(engine, event));
+        if !answer() || !missed.all(|packet| packet.emit(&peer.socket)) {
+            state.evict(session);
+            return false;
+        }
+        let members = rooms.entry(id).or_default();
+        if is_in {
+            let own = members.iter_mut().filter(|member| member.connection_id == session.connection_id());
+            own.for_each(|member| member.is_participant = is_participant);
+            return true;
         }
         peer.rooms.push(id);
-        room.push(Member {
+        let is_new = members.is_empty();
+        members.push(Member {
             connection_id: session.connection_id(),
             user_id: session.user_id(),
             socket: peer.socket.clone(),
             session: peer.session.clone(),
             is_participant,
-            phase,
+            seq,
+            _listening: listening,
         });
-        Ok(())
-    }
-
-    /// Whether a socket listens to a conversation.
-    pub(super) fn is_live(&self, session: &Session, id: ConversationId) -> bool {
-        self.lock().rooms.get(&id).is_some_and(|room| {
-            room.iter()
-                .any(|m| m.connection_id == session.connection_id() && matches!(m.phase, Phase::Live { .. }))
-        })
-    }
-
-    /// Answers a join by `answer`, and after it lets the socket hear what comes after `last_seq`: first what was
-    /// held back. Does not answer when it was taken out meanwhile; ends it when it cannot take even the answer.
-    pub(super) fn finish_join(
-        &self,
-        session: &Session,
-        id: ConversationId,
-        is_participant: bool,
-        last_seq: u64,
-        answer: impl FnOnce() -> bool,
-    ) {
-        let mut state = self.lock();
-        let member = state
-            .rooms
-            .get_mut(&id)
-            .and_then(|room| room.iter_mut().find(|member| member.connection_id == session.connection_id()));
-        let Some(member) = member else { return };
-        member.is_participant = is_participant;
-        let held = match std::mem::replace(&mut member.phase, Phase::Live { seen: last_seq }) {
-            Phase::Joining(held) => held,
-            Phase::Live { seen } => {
-                member.phase = Phase::Live { seen };
-                Vec::new()
-            }
-        };
-        let reached = answer() && held.into_iter().all(|packet| member.hand(packet));
-        if !reached {
-            let lagging = member.session.clone();
-            state.evict(&lagging);
+        if is_new {
+            telemetry::conversations_listened_to(rooms.len());
         }
+        true
     }
 
     /// Takes a socket out of a conversation's audience; says whether it was in it.
@@ -187,10 +167,11 @@ impl Hub {
         let (mut handed_to, mut lagging, mut handed) = (Vec::new(), Vec::new(), 0);
         match audience {
             Audience::Conversation { id, except } => {
-                let Some(room) = state.rooms.get_mut(id) else { return handed_to };
+                let Some(room) = state.rooms.get(id) else { return handed_to };
                 let Some(packet) = Packet::new(engine, event) else { return handed_to };
-                for member in room.iter_mut().filter(|member| Some(member.connection_id) != *except) {
-                    if !member.hand(packet.clone()) {
+                let others = room.iter().filter(|member| Some(member.connection_id) != *except);
+                for member in others.filter(|member| packet.seq.is_none_or(|seq| seq > member.seq)) {
+                    if !packet.emit(&member.socket) {
                         lagging.push(member.session.clone());
                         continue;
                     }
@@ -218,6 +199,16 @@ impl Hub {
                     }
                 }
             }
+            Audience::Connection(id) => {
+                let Some(peer) = state.peers.get(id) else { return handed_to };
+                let Some(packet) = Packet::new(engine, event) else { return handed_to };
+                if packet.emit(&peer.socket) {
+                    handed += 1;
+                    handed_to.push(peer.session.user_id());
+                } else {
+                    lagging.push(peer.session.clone());
+                }
+            }
         }
         for session in lagging {
             state.evict(&session);
@@ -234,6 +225,7 @@ impl Hub {
                 state.turn_out(|session| session.session_id() == Some(*ended));
             }
             Revocation::User(user) => state.turn_out(|session| session.user_id() == *user),
+            Revocation::Expired(connection) => state.expire(*connection),
             Revocation::Membership { user_id, conversation_id } => {
                 for connection in state.by_user.get(user_id).cloned().unwrap_or_default() {
                     state.leave(connection, *conversation_id);
@@ -256,7 +248,7 @@ impl Hub {
             state.peers.drain().map(|(_, peer)| peer).collect()
         };
         for peer in peers {
-            peer.session.end();
+            peer.session.end(&peer.socket);
         }
     }
 
@@ -316,6 +308,7 @@ impl State {
             room.retain(|member| member.connection_id != connection);
             if room.is_empty() {
                 self.rooms.remove(&id);
+                telemetry::conversations_listened_to(self.rooms.len());
             }
         }
     }
@@ -327,8 +320,18 @@ impl State {
             telemetry::socket_lagged();
             tracing::info!(user.id = %session.user_id(), "a socket could not keep up and was closed; it will resume");
         }
-        session.end();
+        session.end(&socket);
         let _ = socket.disconnect();
+    }
+
+    /// Ends a socket whose token has expired. Its client is not taken out of the namespace, after which it would not
+    /// come back by itself; but that is still better than a transport that stays and says nothing.
+    fn expire(&mut self, connection: ConnectionId) {
+        let Some(Peer { socket, session, .. }) = self.remove(connection) else { return };
+        session.close(&socket);
+        if !session.can_end(&socket) {
+            let _ = socket.disconnect();
+        }
     }
 
     /// Tells sockets that they are no longer welcome, and ends their connections.
@@ -337,25 +340,8 @@ impl State {
         let ended: Vec<ConnectionId> = ended.map(|peer| peer.session.connection_id()).collect();
         for Peer { socket, session, .. } in ended.into_iter().filter_map(|connection| self.remove(connection))
         {
+            session.end_soon(&socket);
             let _ = socket.disconnect();
-            session.end_soon();
-        }
-    }
-}
-
-impl Member {
-    /// Hands a packet over, now or when it has joined. `false` when the socket cannot take it.
-    fn hand(&mut self, packet: Packet) -> bool {
-        match (&mut self.phase, packet.seq) {
-            (Phase::Joining(held), _) => {
-                held.push(packet);
-                held.len() <= self.session.outbox()
-            }
-            (Phase::Live { seen }, Some(seq)) if seq <= *seen => true,
-            (Phase::Live { seen }, seq) => {
-                *seen = seq.unwrap_or(*seen);
-                packet.emit(&self.socket)
-            }
         }
     }
 }
@@ -364,7 +350,7 @@ impl Packet {
     fn new(engine: &ChatEngine, event: &Event) -> Option<Self> {
         let seq = if let Event::MessageNew(message) = event { Some(message.seq) } else { None };
         match wire::event_payload(engine, event) {
-            Ok(payload) => Some(Self { name: event.name(), payload: payload.into(), seq }),
+            Ok(payload) => Some(Self { name: event.name(), payload, seq }),
             Err(error) => {
                 tracing::error!(%error, event = event.name(), "an event could not be written");
                 None

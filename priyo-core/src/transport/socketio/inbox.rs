@@ -6,9 +6,8 @@
 
 use std::collections::VecDeque;
 use std::panic::AssertUnwindSafe;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::Instant;
 
 use futures_util::future::BoxFuture;
 use futures_util::stream::FuturesOrdered;
@@ -21,30 +20,22 @@ use socketioxide::handler::{FromMessageParts, MessageHandler, Value as RawPacket
 use socketioxide::socket::Socket;
 use tokio::sync::Notify;
 
-use super::Inner;
-use super::events::{self, Handling};
-use crate::auth::Caller;
-use crate::engine::WeakEngine;
+use super::events::{self, Handling, Join};
+use super::hub::NewRoom;
+use super::session::Session;
+use crate::engine::{ChatEngine, Entry};
 use crate::error::{Error, Result};
-use crate::model::{ConnectionId, SessionId, UserId};
-use crate::transport::connection::Connection;
+use crate::patience;
 
-/// A socket that has said who it is. Counts as a connection of its user until it is dropped.
-pub(super) struct Session {
-    transport: Arc<Inner>,
-    engine: WeakEngine,
-    caller: Caller,
-    connection_id: ConnectionId,
-    connection: Mutex<Option<Connection>>,
-    ended: AtomicBool,
-    inbox: Mutex<Inbox>,
+/// The events of a socket that are not finished.
+pub(super) struct Inbox {
+    queue: Mutex<Queue>,
     arrived: Notify,
-    inbox_max: usize,
-    outbox_max: usize,
+    max: usize,
 }
 
 #[derive(Default)]
-struct Inbox {
+struct Queue {
     waiting: VecDeque<Incoming>,
     /// Those waiting and those being handled.
     unfinished: usize,
@@ -58,6 +49,7 @@ struct Inbox {
 pub(super) struct Incoming {
     pub(super) packet: RawPacket,
     reply: Reply,
+    came: Instant,
 }
 
 /// How to answer one event.
@@ -68,154 +60,43 @@ pub(super) struct Reply {
     asked: bool,
 }
 
-/// How long a socket that is turned out may take to read why.
-const FAREWELL: Duration = Duration::from_millis(250);
+impl Inbox {
+    /// Takes at most `max` events that are not finished.
+    pub(super) fn new(max: usize) -> Self {
+        Self { queue: Mutex::default(), arrived: Notify::new(), max }
+    }
+
+    fn queue(&self) -> MutexGuard<'_, Queue> {
+        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
 
 impl Session {
-    pub(super) fn new(
-        transport: Arc<Inner>,
-        engine: WeakEngine,
-        caller: Caller,
-        connection: Option<Connection>,
-    ) -> Self {
-        let limits = engine.upgrade().map(|engine| engine.limits().clone()).unwrap_or_default();
-        Self {
-            transport,
-            engine,
-            // There always is one: this caller comes from `ChatEngine::connected`.
-            connection_id: caller.connection_id.unwrap_or_else(ConnectionId::new),
-            caller,
-            connection: Mutex::new(connection),
-            ended: AtomicBool::new(false),
-            inbox: Mutex::default(),
-            arrived: Notify::new(),
-            inbox_max: limits.socket_inbox,
-            outbox_max: limits.socket_outbox,
-        }
-    }
-
-    pub(super) fn user_id(&self) -> UserId {
-        self.caller.user_id
-    }
-
-    pub(super) fn session_id(&self) -> Option<SessionId> {
-        self.caller.session_id
-    }
-
-    pub(super) fn connection_id(&self) -> ConnectionId {
-        self.connection_id
-    }
-
-    pub(super) fn hub(&self) -> &super::Hub {
-        &self.transport.hub
-    }
-
-    /// Most packets that may wait for this socket.
-    pub(super) fn outbox(&self) -> usize {
-        self.outbox_max
-    }
-
-    /// The client has been told that it is connected: its events may be handled.
-    pub(super) async fn open(self: &Arc<Self>, socket: SocketRef) {
-        self.hub().enter(self, &socket);
-        {
-            let mut inbox = self.inbox();
-            inbox.is_open = true;
-            self.work_on(&mut inbox);
-        }
-        // Its access may have ended between the handshake's check and its coming in, where nobody would find it.
-        let Some(engine) = self.engine.upgrade() else { return };
-        if let Err(Error::InvalidToken | Error::UnknownUser) = engine.recheck(&self.caller).await {
-            self.hub().remove(self.connection_id());
-            let _ = socket.disconnect();
-            self.end_soon();
-        }
-    }
-
-    /// The client goes on over another connection.
-    pub(super) fn moved_to(&self, connection: Connection) {
-        if self.is_ended() {
-            connection.end();
-        }
-        *self.connection.lock().unwrap_or_else(PoisonError::into_inner) = Some(connection);
-    }
-
-    /// The socket is gone.
-    pub(super) fn ended(&self) {
-        self.ended.store(true, Ordering::Relaxed);
-        self.hub().remove(self.connection_id());
-        self.offline();
-    }
-
-    fn offline(&self) {
-        if let Some(engine) = self.engine.upgrade() {
-            engine.disconnected(&self.caller);
-        }
-    }
-
-    /// Whether the socket is gone or turned out.
-    pub(super) fn is_ended(&self) -> bool {
-        self.ended.load(Ordering::Relaxed)
-    }
-
-    /// Ends the network connection at once.
-    pub(super) fn end(self: &Arc<Self>) {
-        self.end_after(Duration::ZERO);
-    }
-
-    /// Ends the network connection once the client could read why; at once when it is not reading.
-    pub(super) fn end_soon(self: &Arc<Self>) {
-        self.end_after(if self.is_stalled(Duration::ZERO) { Duration::ZERO } else { FAREWELL });
-    }
-
-    /// In a task of its own: the hub is locked while it ends sockets, and what follows from their end leads back
-    /// there.
-    fn end_after(self: &Arc<Self>, grace: Duration) {
-        self.ended.store(true, Ordering::Relaxed);
-        let session = self.clone();
-        tokio::spawn(async move {
-            // A polling client has no connection to end: nobody must wait for its next poll to see it gone.
-            session.offline();
-            if !grace.is_zero() {
-                tokio::time::sleep(grace).await;
-            }
-            if let Some(connection) = session.connection() {
-                connection.end();
-            }
-        });
-    }
-
-    /// Whether the client has taken nothing for longer than `limit` of what waits for it.
-    pub(super) fn is_stalled(&self, limit: Duration) -> bool {
-        self.connection().is_some_and(|connection| connection.write_blocked_for() > limit)
-    }
-
-    fn connection(&self) -> Option<Connection> {
-        self.connection.lock().unwrap_or_else(PoisonError::into_inner).clone()
-    }
-
-    fn inbox(&self) -> MutexGuard<'_, Inbox> {
-        self.inbox.lock().unwrap_or_else(PoisonError::into_inner)
+    /// Events may be handled from now on.
+    pub(super) fn open_inbox(self: &Arc<Self>) {
+        let mut queue = self.inbox.queue();
+        queue.is_open = true;
+        self.work_on(&mut queue);
     }
 
     /// Takes an event, or refuses it when too many are unfinished.
     fn take(self: &Arc<Self>, incoming: Incoming) {
-        let mut inbox = self.inbox();
-        if inbox.unfinished >= self.inbox_max {
-            drop(inbox);
+        let mut queue = self.inbox.queue();
+        if queue.unfinished >= self.inbox.max {
+            drop(queue);
             self.answer::<()>(incoming.reply, Err(Error::Overloaded));
             return;
         }
-        inbox.unfinished += 1;
-        inbox.waiting.push_back(incoming);
-        self.work_on(&mut inbox);
+        queue.unfinished += 1;
+        queue.waiting.push_back(incoming);
+        self.work_on(&mut queue);
     }
 
-    fn work_on(self: &Arc<Self>, inbox: &mut Inbox) {
-        if inbox.is_worked {
-            self.arrived.notify_one();
-        } else if inbox.is_open && !inbox.waiting.is_empty() {
-            inbox.is_worked = true;
+    fn work_on(self: &Arc<Self>, queue: &mut Queue) {
+        if queue.is_worked {
+            self.inbox.arrived.notify_one();
+        } else if queue.is_open && !queue.waiting.is_empty() {
+            queue.is_worked = true;
             tokio::spawn(self.clone().work());
         }
     }
@@ -223,7 +104,7 @@ impl Session {
     async fn work(self: Arc<Self>) {
         let mut sends: FuturesOrdered<BoxFuture<'static, ()>> = FuturesOrdered::new();
         loop {
-            let next = self.inbox().waiting.pop_front();
+            let next = self.inbox.queue().waiting.pop_front();
             match next {
                 Some(incoming) => {
                     if let Some(send) = self.handle(incoming, &mut sends).await {
@@ -231,15 +112,15 @@ impl Session {
                     }
                 }
                 None if sends.is_empty() => {
-                    let mut inbox = self.inbox();
-                    if inbox.waiting.is_empty() {
-                        inbox.is_worked = false;
+                    let mut queue = self.inbox.queue();
+                    if queue.waiting.is_empty() {
+                        queue.is_worked = false;
                         return;
                     }
                 }
                 None => tokio::select! {
                     _ = sends.next() => {}
-                    () = self.arrived.notified() => {}
+                    () = self.inbox.arrived.notified() => {}
                 },
             }
         }
@@ -251,18 +132,18 @@ impl Session {
         incoming: Incoming,
         sends: &mut FuturesOrdered<BoxFuture<'static, ()>>,
     ) -> Option<BoxFuture<'static, ()>> {
-        let Incoming { packet, reply } = incoming;
+        let Incoming { packet, reply, came } = incoming;
         let event = events::parse(&packet);
         if !event.as_ref().is_ok_and(events::SocketEvent::is_send) {
             // What came before is finished before anything else is begun.
             while sends.next().await.is_some() {}
         }
         let handling = async {
-            let engine = self.engine.upgrade().filter(|_| !self.is_ended()).ok_or(Error::InvalidToken)?;
-            let caller = engine.recheck(&self.caller).await?;
+            let engine = self.engine().ok_or(Error::InvalidToken)?;
+            let caller = engine.recheck(&self.caller()).await?;
             events::begin(self, &engine, &caller, event?).await.map(|handling| (engine, handling))
         };
-        match unpanicked(handling).await {
+        match patience::serve(came.elapsed(), unpanicked(handling)).await {
             Ok((engine, Handling::Sending(submitted))) => {
                 let session = self.clone();
                 return Some(Box::pin(async move {
@@ -271,47 +152,47 @@ impl Session {
                     session.finished();
                 }));
             }
-            Ok((_, Handling::Joined(joined))) => self.answer_join(reply, joined),
-            Ok((_, Handling::Done(done))) => self.answer(reply, Ok(done)),
-            Err(error) => self.answer::<()>(reply, Err(error)),
+            Ok((engine, Handling::Joining(join))) => self.answer_join(reply, engine, join).await,
+            Ok((_, Handling::Done(done))) => drop(self.answer(reply, Ok(done))),
+            Ok((_, Handling::Synced(synced))) => drop(self.answer(reply, Ok(synced))),
+            Ok((_, Handling::Renewed(renewed))) => drop(self.answer(reply, Ok(renewed))),
+            Err(error) => drop(self.answer::<()>(reply, Err(error))),
         }
         self.finished();
         None
     }
 
     /// Answers a join; the live events come after the answer.
-    fn answer_join(&self, reply: Reply, joined: events::Joined) {
-        let id = joined.conversation_id();
-        let Some(last_seq) = joined.last_seq_if_complete() else {
+    async fn answer_join(self: &Arc<Self>, reply: Reply, engine: ChatEngine, join: Box<Join>) {
+        let session = self.clone();
+        let Join { id, joining, answer } = *join;
+        let is_participant = joining.backlog().is_participant;
+        let tell = move |entry: Result<Option<Entry>>| match entry {
+            Ok(Some(entry)) => {
+                let room = NewRoom { id, is_participant, entry };
+                session.hub().enter_room(&engine, &session, room, || reply.send(Ok(answer)))
+            }
             // There is more to be told: it does not listen yet, and asks again.
-            self.hub().leave(self.connection_id(), id);
-            return self.answer(reply, Ok(joined));
+            Ok(None) => session.answer(reply, Ok(answer)),
+            Err(error) => {
+                session.hub().leave(session.connection_id(), id);
+                session.answer::<()>(reply, Err(events::join_refusal(error)))
+            }
         };
-        let mut reply = Some(reply);
-        self.hub().finish_join(self, id, joined.is_participant(), last_seq, || {
-            reply.take().is_none_or(|reply| reply.send(Ok(&joined)))
-        });
-        if let Some(reply) = reply {
-            // It was taken out meanwhile: its user is no longer in the conversation.
-            self.answer::<()>(reply, Err(events::access_denied()));
-        }
+        joining.finish(tell).await;
     }
 
-    fn answer<T: Serialize>(&self, reply: Reply, result: Result<T>) {
-        if !reply.send(result) {
+    /// Answers; says whether the socket took the answer, and ends it when not.
+    fn answer<T: Serialize>(&self, reply: Reply, result: Result<T>) -> bool {
+        let sent = reply.send(result);
+        if !sent {
             self.hub().evict(self);
         }
+        sent
     }
 
     fn finished(&self) {
-        self.inbox().unfinished -= 1;
-    }
-}
-
-impl Drop for Session {
-    fn drop(&mut self) {
-        // For a client that went before it was told that it is connected: nothing else notices that one.
-        self.offline();
+        self.inbox.queue().unfinished -= 1;
     }
 }
 
@@ -354,6 +235,6 @@ impl MessageHandler<LocalAdapter, ()> for Events {
     fn call(&self, socket: Arc<Socket<LocalAdapter>>, mut packet: RawPacket, ack_id: Option<i64>) {
         let Ok(ack) = AckSender::from_message_parts(&socket, &mut packet, &ack_id);
         let reply = Reply { socket: socket.into(), ack, asked: ack_id.is_some() };
-        self.0.take(Incoming { packet, reply });
+        self.0.take(Incoming { packet, reply, came: Instant::now() });
     }
 }

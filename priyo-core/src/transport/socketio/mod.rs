@@ -2,41 +2,53 @@
 //!
 //! - [`mod@self`]: the transport, its router, and the handshake.
 //! - `hub`: who is connected, who listens where, and the way out to them.
-//! - `inbox`: the events of one socket, one after the other.
+//! - `strangers`: how many sockets may not have said who they are.
+//! - `session`: a socket that has said who it is, and how it ends.
+//! - `inbox`: its events, one after the other.
 //! - `events`: the table of events, each parsed, handed to the engine, and answered.
+//! - `sync`: the answer to the event of this name.
 
 mod events;
 mod hub;
 mod inbox;
+mod session;
+mod strangers;
+mod sync;
 
 use std::fmt;
-use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock};
+use std::panic::AssertUnwindSafe;
+use std::sync::{Arc, OnceLock, PoisonError, RwLock, Weak};
 use std::time::Duration;
 
 use async_trait::async_trait;
 use axum::Router;
+use axum::body::Body;
 use axum::extract::{Request, State};
 use axum::http::header::UPGRADE;
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
+use futures_util::FutureExt;
 use serde_json::Value;
 use socketioxide::extract::{SocketRef, TryData};
 use socketioxide::handler::ConnectHandler;
+use socketioxide::socket::Sid;
 use socketioxide::{ParserConfig, SocketIo, TransportType};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tower::ServiceExt;
 
 #[cfg(feature = "openapi")]
 pub(crate) use events::Kind as ClientEvent;
 
 use hub::Hub;
-use inbox::{Events, Session};
+use inbox::Events;
+use session::Session;
+use strangers::{Place, Strangers};
 
 use super::connection::Connection;
 use crate::engine::{ChatEngine, WeakEngine};
 use crate::error::Error;
 use crate::events::{Audience, Event, Revocation, Transport};
 use crate::limits::Limits;
-use crate::model::UserId;
+use crate::model::{ClientAddress, UserId};
 
 /// Socket.IO as a way out of the engine. Cheap to clone; all clones are the same.
 ///
@@ -48,15 +60,19 @@ pub struct SocketIoTransport(Arc<Inner>);
 struct Inner {
     hub: Hub,
     engine: OnceLock<WeakEngine>,
-    io: RwLock<Option<SocketIo>>,
+    served: RwLock<Option<Served>>,
+}
+
+/// socketioxide, until the transport is closed.
+#[derive(Clone)]
+struct Served {
+    io: SocketIo,
+    /// Its routes with nothing around them.
+    routes: Router,
 }
 
 /// How long clients may take to read what is left for them when the server closes.
 const CLOSE_WITHIN: Duration = Duration::from_secs(2);
-
-/// How often a client is asked for a sign of life, and how long it may take to give one.
-const PING_EVERY: Duration = Duration::from_secs(25);
-const PONG_WITHIN: Duration = Duration::from_secs(20);
 
 /// How long the parts of a binary packet may take to come. We take none, but must read past them.
 const PACKET_WITHIN: Duration = Duration::from_secs(10);
@@ -66,9 +82,12 @@ const PACKET_WITHIN: Duration = Duration::from_secs(10);
 pub fn router(engine: &ChatEngine, transport: &SocketIoTransport) -> Router {
     let inner = &transport.0;
     let _ = inner.engine.set(engine.downgrade());
-    let places = Arc::new(Semaphore::new(engine.limits().unknown_sockets));
+    let strangers = Strangers::new(engine.limits());
     let (service, io) = configured(engine.limits()).build_svc();
-    let connecting = inner.clone();
+    let routes =
+        Router::new().route_service("/socket.io/", service.clone()).route_service("/socket.io", service);
+    // Weak: the handler is a part of what `inner` holds, and the two would keep each other.
+    let connecting = Arc::downgrade(inner);
     let connected = async |socket: SocketRef| {
         if let Some(session) = socket.extensions.get::<Arc<Session>>() {
             session.open(socket).await;
@@ -76,35 +95,27 @@ pub fn router(engine: &ChatEngine, transport: &SocketIoTransport) -> Router {
     };
     let check = move |socket: SocketRef, TryData(auth): TryData<Value>| {
         let inner = connecting.clone();
-        async move { inner.admit(socket, auth.ok()).await }
+        async move {
+            let admitted = AssertUnwindSafe(Inner::admit(&inner, socket, auth.ok())).catch_unwind().await;
+            // Of a panic, in a host's login say, socketioxide would tell the client nothing.
+            admitted.unwrap_or_else(|_| Err(refusal(Error::internal("a handshake panicked"))))
+        }
     };
     // With the local adapter this does nothing that could fail.
     let () = io.ns("/", connected.with(check));
-    *inner.io.write().unwrap_or_else(PoisonError::into_inner) = Some(io);
-    Router::new()
-        .route_service("/socket.io/", service.clone())
-        .route_service("/socket.io", service)
+    let served = Served { io, routes: routes.clone() };
+    *inner.served.write().unwrap_or_else(PoisonError::into_inner) = Some(served);
+    routes
         .layer(middleware::from_fn_with_state(inner.clone(), note_upgrade))
-        .layer(middleware::from_fn_with_state(places, bound_strangers))
-}
-
-/// A place among the sockets that have not said who they are. socketioxide keeps the extensions of the request that
-/// opened a session as long as the session, so a place is free again when its session is over, or earlier when it is
-/// taken out.
-#[derive(Clone)]
-struct StrangersPlace(Arc<Mutex<Option<OwnedSemaphorePermit>>>);
-
-impl StrangersPlace {
-    fn leave(&self) {
-        drop(self.0.lock().unwrap_or_else(PoisonError::into_inner).take());
-    }
+        .layer(middleware::from_fn_with_state(strangers, bound_strangers))
 }
 
 /// Gives a place to each request that opens a session, while there is one.
-async fn bound_strangers(State(places): State<Arc<Semaphore>>, mut request: Request, next: Next) -> Response {
+async fn bound_strangers(State(strangers): State<Strangers>, mut request: Request, next: Next) -> Response {
     if query_field(&request, "sid").is_none() {
-        let Ok(place) = places.try_acquire_owned() else { return Error::Overloaded.into_response() };
-        request.extensions_mut().insert(StrangersPlace(Arc::new(Mutex::new(Some(place)))));
+        let from = request.extensions().get::<ClientAddress>().copied();
+        let Some(place) = strangers.admit(from) else { return Error::Overloaded.into_response() };
+        request.extensions_mut().insert(place);
     }
     next.run(request).await
 }
@@ -117,8 +128,8 @@ fn configured(limits: &Limits) -> socketioxide::SocketIoBuilder {
     let bytes = limits.body_bytes;
     SocketIo::builder()
         .req_path("/socket.io")
-        .ping_interval(PING_EVERY)
-        .ping_timeout(PONG_WITHIN)
+        .ping_interval(limits.ping_interval)
+        .ping_timeout(limits.ping_timeout)
         .connect_timeout(limits.connect_timeout)
         .max_buffer_size(limits.socket_outbox)
         // `max_payload` bounds polling only: the other two bound WebSocket.
@@ -156,7 +167,18 @@ async fn note_upgrade(State(inner): State<Arc<Inner>>, request: Request, next: N
 
 impl Inner {
     fn io(&self) -> Option<SocketIo> {
-        self.io.read().unwrap_or_else(PoisonError::into_inner).clone()
+        self.served.read().unwrap_or_else(PoisonError::into_inner).as_ref().map(|served| served.io.clone())
+    }
+
+    /// Ends a session that goes over polling, as its client would: by the packet `close` of Engine.IO. There is no
+    /// other way: what socketioxide calls disconnecting leaves the session open and the namespace only, after which
+    /// a client does not come back by itself.
+    async fn end_polling(&self, sid: Sid) {
+        let served = self.served.read().unwrap_or_else(PoisonError::into_inner).clone();
+        let path = format!("/socket.io/?EIO=4&transport=polling&sid={sid}");
+        if let (Some(served), Ok(close)) = (served, Request::post(path).body(Body::from("1"))) {
+            let Ok(_) = served.routes.oneshot(close).await;
+        }
     }
 
     fn engine(&self) -> Option<ChatEngine> {
@@ -165,24 +187,26 @@ impl Inner {
 
     /// Decides on a CONNECT. Everything is set up here, before the client is told: an event that came before its
     /// handler would be dropped without a word.
-    async fn admit(self: &Arc<Self>, socket: SocketRef, auth: Option<Value>) -> Result<(), &'static str> {
+    async fn admit(inner: &Weak<Self>, socket: SocketRef, auth: Option<Value>) -> Result<(), &'static str> {
         let token = match auth.as_ref().and_then(|auth| auth.get("token")) {
             Some(Value::String(token)) if !token.is_empty() => token,
             Some(Value::Null | Value::String(_)) | None => return Err("Authentication token required"),
             Some(_) => return Err("Invalid authentication token"),
         };
-        let engine = self.engine().ok_or("Server is closing")?;
+        let inner = inner.upgrade().ok_or("Server is closing")?;
+        let engine = inner.engine().ok_or("Server is closing")?;
         let caller = engine.authenticate(token).await.map_err(refusal)?;
-        let caller = engine.connected(caller).map_err(refusal)?;
-        if let Some(place) = socket.req_parts().extensions.get::<StrangersPlace>() {
+        let extensions = &socket.req_parts().extensions;
+        let caller = engine.connected(caller, extensions.get::<ClientAddress>().copied()).map_err(refusal)?;
+        if let Some(place) = extensions.get::<Place>() {
             place.leave();
         }
-        let connection = self.hub.upgraded(socket.id);
+        let connection = inner.hub.upgraded(socket.id);
         // A polling client has none of its own: what it came on may be a proxy's, which others come on as well.
-        let own = || socket.req_parts().extensions.get::<Connection>().cloned();
+        let own = || extensions.get::<Connection>().cloned();
         let is_websocket = socket.transport_type() == TransportType::Websocket;
         let connection = connection.or_else(|| if is_websocket { own() } else { None });
-        let session = Arc::new(Session::new(self.clone(), engine.downgrade(), caller, connection));
+        let session = Arc::new(Session::new(inner, engine.downgrade(), caller, connection));
         socket.extensions.insert(session.clone());
         socket.on_fallback(Events(session.clone()));
         socket.on_disconnect(async move || session.ended());
@@ -217,7 +241,8 @@ impl Transport for SocketIoTransport {
     }
 
     async fn close(&self) {
-        let Some(io) = self.0.io.write().unwrap_or_else(PoisonError::into_inner).take() else { return };
+        let served = self.0.served.write().unwrap_or_else(PoisonError::into_inner).take();
+        let Some(Served { io, .. }) = served else { return };
         // Closes the transports and not the sockets, so that clients come back by themselves. One that has stopped
         // reading would hold it up for ever.
         let _ = tokio::time::timeout(CLOSE_WITHIN, io.close()).await;

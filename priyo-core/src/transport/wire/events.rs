@@ -3,7 +3,7 @@
 use serde::Serialize;
 use serde_json::value::RawValue;
 
-use super::{ConversationView, FileView, PresenceView};
+use super::{ConversationView, FileView, PresenceView, seconds};
 use crate::engine::ChatEngine;
 use crate::events::{Event, Typist};
 use crate::model::{Conversation, ConversationId, Message, MessageId, MessageKind, Timestamp, UserId};
@@ -18,6 +18,7 @@ pub(super) fn add_schemas(schemas: &mut super::Schemas) {
     super::add_schema::<StatusView>(schemas);
     super::add_schema::<ConversationEventView<'_>>(schemas);
     super::add_schema::<GoneView>(schemas);
+    super::add_schema::<ExpiringView>(schemas);
 }
 
 /// The payload of an event, as every receiver gets it.
@@ -49,6 +50,9 @@ pub(crate) fn event_payload(engine: &ChatEngine, event: &Event) -> serde_json::R
             to_raw_value(&ConversationEventView::new(engine, Some(conversation.id), conversation))
         }
         Event::ConversationGone(id) => to_raw_value(&GoneView { conversation_id: *id, gone: true }),
+        Event::AuthExpiring { expires_in } => {
+            to_raw_value(&ExpiringView { expires_in: seconds(*expires_in) })
+        }
     }
 }
 
@@ -191,4 +195,13 @@ struct GoneView {
     conversation_id: ConversationId,
     /// Always `true`.
     gone: bool,
+}
+
+/// That the socket's access token will expire.
+#[derive(Serialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(rename_all = "camelCase")]
+struct ExpiringView {
+    /// How long it is still good, in seconds.
+    expires_in: u64,
 }

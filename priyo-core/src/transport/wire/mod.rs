@@ -2,6 +2,8 @@
 
 mod events;
 
+use std::time::Duration;
+
 use serde::Serialize;
 
 pub(crate) use events::event_payload;
@@ -12,6 +14,11 @@ use crate::model::{
     FileId, FileRecord, Message, MessageId, MessageKind, MessageWithReads, Participant, Read, Role,
     Timestamp, User, UserBrief, UserId,
 };
+
+/// Whole seconds, to the nearest.
+pub(crate) fn seconds(time: Duration) -> u64 {
+    time.saturating_add(Duration::from_millis(500)).as_secs()
+}
 
 /// The schema of every shape, by its name.
 #[cfg(feature = "openapi")]
@@ -60,7 +67,7 @@ pub(crate) struct UserView<'a> {
 struct PresenceView {
     /// Whether there is a live socket now.
     is_online: bool,
-    /// When the last socket ended; `null` until one has.
+    /// When they last had a socket, to about half a minute while they have one; `null` until they had.
     last_seen: Option<Timestamp>,
 }
 
@@ -120,7 +127,7 @@ struct ParticipantView<'a> {
     avatar: Option<&'a str>,
     /// Whether there is a live socket now.
     is_online: bool,
-    /// When the last socket ended; `null` until one has.
+    /// When they last had a socket, to about half a minute while they have one; `null` until they had.
     last_seen: Option<Timestamp>,
     role: Role,
 }

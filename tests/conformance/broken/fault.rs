@@ -1,0 +1,180 @@
+//! The faults, each with the cases that must notice it.
+
+/// Names the faults, and lists them by what they are of.
+macro_rules! faults {
+    ($($list:ident { $($fault:ident: $($case:ident)+;)* })*) => {
+        /// What is wrong with a storage.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+        pub(crate) enum Fault {
+            /// Nothing: it must pass every case.
+            None,
+            $($($fault,)*)*
+        }
+
+        $(pub(crate) const $list: &[(Fault, &[&str])] =
+            &[$((Fault::$fault, &[$(stringify!($case)),+])),*];)*
+    };
+}
+
+faults! {
+    LIFECYCLE {
+        MigratingEmptiesIt: migrating_again_keeps_everything migrating_while_others_write_loses_nothing;
+        ClosingDoesNothing: a_storage_answers_until_it_is_closed every_call_after_the_closing_is_unavailable;
+        ReadsAfterTheClosing: every_call_after_the_closing_is_unavailable;
+        EndsWithItsCaller: a_send_whose_caller_went_away_is_stored closing_finishes_what_was_begun
+            what_was_begun_is_done_though_nobody_waits;
+    }
+    VALUES {
+        TrimsTexts: texts_come_back_as_they_were;
+        TrimsNames: names_of_every_kind_come_back_as_they_were texts_are_equal_only_byte_for_byte;
+        AnEmptyTextIsNone: an_empty_text_is_not_an_absent_one;
+        CaseIsThatOfUnicode: only_ascii_letters_have_no_case;
+        NamesArePatterns: texts_are_equal_only_byte_for_byte;
+        NamesOfFilesHaveNoCase: texts_are_equal_only_byte_for_byte;
+        ClientIdsHaveNoCase: texts_are_equal_only_byte_for_byte
+            a_client_id_is_the_senders_own_and_the_conversations;
+        ClientIdsAreCut: texts_may_be_as_long_as_the_engine_takes_them;
+        TimesAreUnsigned: times_are_whole_milliseconds_before_1970_too;
+        TimesAreWholeSeconds: times_are_whole_milliseconds_before_1970_too;
+        NumbersAreSigned: numbers_beyond_the_end_give_nothing;
+        AsksForOneMore: numbers_may_be_as_large_as_they_come;
+        ManyAreCutToAThousand: a_large_batch_is_stored;
+    }
+    USERS {
+        EmailsHaveCase: emails_and_usernames_are_taken_whatever_their_case;
+        UsernamesHaveCase: emails_and_usernames_are_taken_whatever_their_case;
+        StoresWhatItRefuses: emails_and_usernames_are_taken_whatever_their_case;
+        NamesAreLookedUpFirst: of_fifty_registrations_at_once_one_gets_the_name;
+        HostUsersAreLookedUpFirst: a_host_user_made_by_many_at_once_is_one;
+        HostUsersAreReplaced: a_host_user_keeps_all_but_name_picture_and_role;
+        HostUsersGetANewId: a_host_user_is_made_once_and_then_brought_up_to_date;
+        NamesOfHostUsersAreUnique: names_are_unique_only_among_those_who_log_in;
+        HostUsersLogIn: names_are_unique_only_among_those_who_log_in;
+        ContactsAreOfOpenConversations: contacts_are_all_who_share_a_conversation_now;
+        ContactsStay: contacts_are_all_who_share_a_conversation_now;
+        ContactsComeTwice: contacts_are_all_who_share_a_conversation_now;
+    }
+    SESSIONS {
+        ThereIsNoGrace: a_parent_may_come_again_within_its_grace two_tabs_that_refresh_at_once_both_go_on;
+        TheGraceNeverEnds: the_grace_begins_with_the_first_use;
+        EachUseRenewsTheGrace: the_grace_begins_with_the_first_use;
+        TheUseOfAChildIsForgotten: the_use_of_a_child_ends_the_grace a_grandparent_has_no_grace;
+        ReuseIsOnlyRefused: the_grace_begins_with_the_first_use the_use_of_a_child_ends_the_grace;
+        StoresTheChildOfAReusedToken: the_grace_begins_with_the_first_use;
+        AnExpiredTokenRevokes: an_expired_refresh_token_is_invalid_and_changes_nothing;
+        TokensOutliveTheirSession: an_expired_session_trades_nothing;
+        RevokingForgetsTheTokens: a_revoked_session_trades_nothing;
+        RevokingGivesTheDeadToo: revoking_all_sessions_of_a_user_gives_the_live_ones;
+        RevokingHitsEveryone: revoking_all_sessions_of_a_user_gives_the_live_ones;
+        SessionsRememberTheirUser: a_session_shows_its_user_as_they_are_now;
+    }
+    FILES {
+        StoredNamesAreGivenTwice: a_stored_name_is_given_once an_id_is_given_once;
+        FilesStayForThoseWhoLeft: a_file_is_attached_for_those_who_are_in_the_conversation_now;
+        AFileIsInOneConversation: a_file_in_two_conversations_stays_attached_when_one_is_left;
+        BelievesTheSender: a_message_shows_the_file_that_it_carries;
+    }
+    CONVERSATIONS {
+        ParticipantsAreSortedByName: a_conversation_is_made_with_its_participants_in_their_order;
+        TheUnknownAreLeftOut: a_conversation_with_someone_unknown_or_disabled_is_not_made;
+        TheDisabledTakePart: a_conversation_with_someone_unknown_or_disabled_is_not_made;
+        APairHasAnOrder: two_have_one_open_direct_conversation;
+        GroupsCountAsDirect: two_have_one_open_direct_conversation;
+        ClosedOnesStayInTheWay: a_direct_conversation_is_not_reopened_beside_another;
+        LooksForADirectOneFirst: of_many_who_start_a_direct_conversation_at_once_one_does;
+        OpensBesideAnother: a_direct_conversation_is_not_reopened_beside_another;
+        LooksForAnOpenOneFirst: of_many_who_open_a_direct_conversation_again_at_once_one_does;
+        ClosingTwiceIsTwoChanges: closing_and_opening_again_changes_once;
+        ClosingForgets: a_closed_conversation_can_be_read;
+        NamesAreThoseOfThen: names_are_shown_as_they_are_now;
+        WhoLeftIsStillIn: the_standing_tells_what_decides;
+        StandingsAreSorted: several_standings_are_told_in_the_order_they_are_asked_for;
+    }
+    PARTICIPANTS {
+        CountsThemBeforeAdding: of_many_who_are_added_at_once_no_more_than_the_most_come;
+        ThoseWhoAreThereCountTwice: participants_who_are_there_already_stay_as_they_are;
+        ThoseWhoAreThereBeginAnew: participants_who_are_there_already_stay_as_they_are;
+        AddsThoseItKnows: adding_is_all_or_nothing;
+        TheLastNamedComesFirst: those_who_come_are_in_the_order_they_were_named;
+        WhoComesBackHasTheirOldPlace: a_participant_who_leaves_is_gone_and_comes_back_last;
+        LooksWhetherTheyAreInFirst: of_many_who_take_one_out_at_once_one_does;
+    }
+    LISTS {
+        TheListIsById: the_list_is_newest_activity_first;
+        TheSmallestIdIsFirst: ids_sort_by_their_bytes;
+        APlaceIsOnlyItsTime: the_list_is_walked_without_gap_or_repeat
+            the_list_of_all_is_walked_without_gap_or_repeat;
+        APlaceMustBeTaken: the_list_goes_on_behind_a_place_where_nothing_is_any_more;
+        AFullPageHasMore: the_list_is_walked_without_gap_or_repeat page_one_is_the_newest;
+        AClockSetBackSinks: a_clock_that_is_set_back_does_not_sink_a_conversation;
+        SendingDoesNotTouch: the_list_is_newest_activity_first
+            all_that_happens_brings_a_conversation_to_the_top_but_reading;
+        ReadingTouches: all_that_happens_brings_a_conversation_to_the_top_but_reading;
+        ListsCountForTheirOwner: the_list_shows_what_the_reader_needs;
+        KnownOnesComeAgain: what_is_not_known_is_walked_by_id_without_gap_or_repeat;
+        UnknownOnesComeByActivity: what_is_not_known_is_walked_by_id_without_gap_or_repeat;
+        TheListIsReadInTwoSteps: pages_hold_still_while_others_write;
+    }
+    APPENDING {
+        NumbersAreOfAll: a_batch_keeps_its_order;
+        WhatIsRefusedTakesANumber: one_bad_message_fails_alone;
+        ARepeatTakesANumber: a_repeat_inside_one_batch_leaves_no_hole;
+        ABatchIsTurnedRound: a_batch_keeps_its_order;
+        StopsAtTheFirstBad: one_bad_message_fails_alone;
+        KeepsHalfOfABatch: a_batch_that_fails_stores_nothing;
+        LooksForMembersFirst: nothing_of_one_who_left_is_stored_after;
+        ABatchIsSeenInParts: pages_hold_still_while_others_write;
+    }
+    REPEATS {
+        ForgetsClientIds: fifty_repeats_at_once_store_one_message a_repeat_is_known_for_ever;
+        RemembersTheLastHundred: a_repeat_is_known_for_ever;
+        KnowsNoRepeatInABatch: a_repeat_inside_one_batch_leaves_no_hole;
+        LooksForRepeatsFirst: fifty_repeats_at_once_store_one_message;
+        WhateverComesAgainIsARepeat: a_client_id_for_something_else_is_refused;
+        AClientIdIsForAllConversations: a_client_id_is_the_senders_own_and_the_conversations;
+        AClientIdIsForAllSenders: a_client_id_is_the_senders_own_and_the_conversations;
+        AClosedOneKnowsNoRepeat: decisions_are_made_in_order;
+        WhoLeftMayRepeat: decisions_are_made_in_order;
+        WhatIsRefusedTakesItsName: what_was_refused_leaves_its_client_id_free;
+    }
+    MESSAGES {
+        PageOneIsTheOldest: page_one_is_the_newest;
+        TheNewestIsThatOfThePage: page_one_is_the_newest;
+        APageIsReadInTwoSteps: pages_hold_still_while_others_write;
+        APageIsCutAtItsOtherEnd: a_page_ends_early_but_is_never_empty;
+        ACutPageHasNoMore: a_page_ends_early_but_is_never_empty;
+        ALongTextIsNoPage: a_page_ends_early_but_is_never_empty;
+        LettersAreCounted: the_bytes_of_a_text_are_counted_not_its_letters;
+        SpansHaveNoEnd: spans_bring_exactly_their_messages_in_their_order;
+        SpansAreNeverCut: spans_end_early_but_bring_something;
+        ReadsAreSortedByName: a_page_shows_who_has_read;
+        ReadsOfOneMomentComeAsTheyMay: ids_sort_by_their_bytes;
+    }
+    READING {
+        ReadsOneByOne: reading_is_all_or_nothing;
+        AnyoneReads: reading_is_for_participants;
+        LooksForReadersFirst: nothing_is_read_by_one_who_left;
+        LooksForReadersBeforeMessages: reading_looks_in_order;
+        WithinIsIgnored: reading_is_all_or_nothing;
+        OwnMessagesAreRead: own_messages_are_passed_over_when_read;
+        ReadingAgainIsNew: reading_again_is_not_new what_is_read_at_once_by_many_counts_once;
+        TheLastReadStands: reading_again_is_not_new;
+        MarksComeAsNamed: reading_is_for_the_messages_named_only;
+    }
+    UNREAD {
+        OwnMessagesAreUnread: own_messages_are_never_unread unread_counts_agree_with_a_naive_count;
+        AbsenceIsUnread: what_was_said_in_absence_is_not_unread what_was_said_before_one_came_is_not_unread
+            unread_counts_agree_with_a_naive_count;
+        ReturningBeginsAnew: what_was_unread_at_leaving_is_unread_on_return
+            unread_counts_agree_with_a_naive_count;
+        ReadingReadsAllBefore: reading_is_for_the_messages_named_only unread_counts_agree_with_a_naive_count;
+        WhoLeftHasUnread: one_who_left_has_nothing_unread unread_counts_agree_with_a_naive_count;
+    }
+    DELIVERY {
+        DeliveryGoesBack: a_delivered_mark_never_goes_back;
+        DeliveryJumps: a_delivered_mark_moves_only_over_what_touches_it;
+        DeliveredToThoseWhoLeft: a_delivered_mark_begins_anew_on_return;
+        OneDeliveredMarkCounts: delivered_marks_count_in_the_order_they_are_given;
+        DeliveredMarksAreSorted: delivered_marks_count_in_the_order_they_are_given;
+    }
+}

@@ -1,0 +1,98 @@
+//! The controls: a storage that is broken in one way fails the cases that are about it, and a whole one passes all.
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "what fails here fails the test")]
+
+#[path = "broken/mod.rs"]
+mod broken;
+
+use std::sync::{Arc, Once};
+use std::time::Duration;
+
+use broken::Broken;
+use broken::fault::{self, Fault};
+use priyo_core::storage::conformance::{CASES, Case, Store};
+use tokio::runtime::Builder;
+use tokio::time::timeout;
+
+/// Only a broken storage may leave somebody waiting, and then this is long enough to see it.
+const PATIENCE: Duration = Duration::from_secs(8);
+
+/// How often a fault may hide.
+const TRIES: usize = 10;
+
+/// The threads on which cases run that are meant to panic.
+const THREADS: &str = "broken";
+
+#[test]
+fn a_storage_that_is_whole_passes_every_case() {
+    let failed: Vec<_> =
+        CASES.iter().filter(|case| !passes(Fault::None, case)).map(|case| case.name).collect();
+    assert_eq!(failed, Vec::<&str>::new());
+}
+
+macro_rules! noticed {
+    ($($test:ident: $faults:ident)*) => {$(
+        #[test]
+        fn $test() {
+            assert_noticed(fault::$faults);
+        }
+    )*};
+}
+
+noticed! {
+    what_is_wrong_with_beginning_and_end_is_noticed: LIFECYCLE
+    what_is_wrong_with_values_is_noticed: VALUES
+    what_is_wrong_with_users_is_noticed: USERS
+    what_is_wrong_with_sessions_is_noticed: SESSIONS
+    what_is_wrong_with_files_is_noticed: FILES
+    what_is_wrong_with_conversations_is_noticed: CONVERSATIONS
+    what_is_wrong_with_participants_is_noticed: PARTICIPANTS
+    what_is_wrong_with_lists_is_noticed: LISTS
+    what_is_wrong_with_appending_is_noticed: APPENDING
+    what_is_wrong_with_repeats_is_noticed: REPEATS
+    what_is_wrong_with_pages_is_noticed: MESSAGES
+    what_is_wrong_with_reading_is_noticed: READING
+    what_is_wrong_with_unread_counts_is_noticed: UNREAD
+    what_is_wrong_with_delivery_is_noticed: DELIVERY
+}
+
+/// Each fault fails every case that it names.
+fn assert_noticed(faults: &[(Fault, &[&str])]) {
+    let mut missed = Vec::new();
+    for (fault, names) in faults {
+        for name in *names {
+            let case = CASES.iter().find(|case| case.name == *name).expect("there is such a case");
+            // A race is not lost every time.
+            if (0..TRIES).all(|_| passes(*fault, case)) {
+                missed.push(format!("{fault:?} passes {name}"));
+            }
+        }
+    }
+    assert_eq!(missed, Vec::<String>::new());
+}
+
+fn passes(fault: Fault, case: &Case) -> bool {
+    silence();
+    let runtime =
+        Builder::new_multi_thread().worker_threads(2).thread_name(THREADS).enable_all().build().unwrap();
+    let run = case.run;
+    let outcome = runtime.block_on(async move {
+        let store: Store = Arc::new(Broken::new(fault));
+        store.migrate().await.unwrap();
+        timeout(PATIENCE, tokio::spawn(async move { run(&store).await })).await
+    });
+    runtime.shutdown_background();
+    matches!(outcome, Ok(Ok(())))
+}
+
+/// Keeps the panics that are expected out of what a person reads.
+fn silence() {
+    static ONCE: Once = Once::new();
+    ONCE.call_once(|| {
+        let default = std::panic::take_hook();
+        std::panic::set_hook(Box::new(move |info| {
+            if std::thread::current().name() != Some(THREADS) {
+                default(info);
+            }
+        }));
+    });
+}

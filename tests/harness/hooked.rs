@@ -1,0 +1,138 @@
+//! A storage that lets a test look at each call before it is made: the one place that lists the calls.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use priyo_core::model::{
+    Conversation, ConversationCursor, ConversationId, ConversationStatus, ConversationSummary, FileId,
+    FileRecord, MessageId, MessagePage, MessageRange, MessageWithReads, Page, SessionId, Timestamp, User,
+    UserId,
+};
+use priyo_core::storage::{
+    Addition, Appended, AuditEntry, ConversationRow, ConversationStore, Created, DeliveredMark,
+    FileRecordStore, MessageSpan, MessageStore, NewMessageRow, NewSession, ReadOutcome, RefreshToken, Result,
+    Rotation, Session, SessionStore, Standing, StatusChange, Storage, TokenHash, UserStore,
+};
+
+/// A storage that tells of each call, by the name of the method, before it is made. What is told of it may count
+/// calls, fail them, or panic as a storage of somebody else's may. Cheap to clone; all clones are the same.
+#[derive(Clone)]
+pub struct Hooked {
+    storage: Arc<dyn Storage>,
+    hook: Arc<dyn Fn(&'static str) -> Result<()> + Send + Sync>,
+    /// Whether it says that others use it too, and so leaves closing it to the last of them.
+    is_shared: bool,
+}
+
+impl Hooked {
+    /// Around another storage.
+    pub fn new(
+        storage: Arc<dyn Storage>,
+        hook: impl Fn(&'static str) -> Result<()> + Send + Sync + 'static,
+    ) -> Self {
+        Self { storage, hook: Arc::new(hook), is_shared: false }
+    }
+
+    /// Says that others use it too, and so does not close what another clone may still need: the last one does when
+    /// it is dropped.
+    pub(crate) fn shared(self) -> Self {
+        Self { is_shared: true, ..self }
+    }
+}
+
+impl fmt::Debug for Hooked {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Hooked").field(&self.storage).finish()
+    }
+}
+
+macro_rules! passed_on {
+    ($($store:ident { $($name:ident($($argument:ident: $type:ty),*) -> $result:ty;)* })*) => {$(
+        #[async_trait]
+        impl $store for Hooked {
+            $(async fn $name(&self, $($argument: $type),*) -> Result<$result> {
+                (self.hook)(stringify!($name))?;
+                self.storage.$name($($argument),*).await
+            })*
+        }
+    )*};
+}
+
+passed_on! {
+    UserStore {
+        create_account(user: &User, password_hash: &str) -> bool;
+        upsert_host_user(user: &User) -> User;
+        user(id: UserId) -> Option<User>;
+        host_user(external_id: &str) -> Option<User>;
+        account(email: &str) -> Option<(User, String)>;
+        set_last_seen(users: &[UserId], at: Timestamp) -> ();
+        contacts_of(id: UserId) -> Vec<UserId>;
+        audit(entries: &[AuditEntry]) -> ();
+    }
+    SessionStore {
+        create_session(session: &NewSession, token: &RefreshToken) -> ();
+        session(id: SessionId) -> Option<Session>;
+        rotate_refresh_token(
+            presented: &TokenHash, next: &RefreshToken, now: Timestamp, grace: Duration
+        ) -> Rotation;
+        session_of_token(token: &TokenHash) -> Option<SessionId>;
+        revoke_session(id: SessionId, at: Timestamp) -> ();
+        revoke_sessions_of(user: UserId, at: Timestamp) -> Vec<SessionId>;
+    }
+    ConversationStore {
+        create_conversation(new: &ConversationRow) -> Created;
+        conversation(id: ConversationId) -> Option<Conversation>;
+        standing(id: ConversationId, user: UserId) -> Option<Standing>;
+        standings(of: &[(ConversationId, UserId)]) -> Vec<Option<Standing>>;
+        conversations(
+            of: Option<UserId>, reader: UserId, after: Option<ConversationCursor>, limit: u32
+        ) -> Page<ConversationSummary>;
+        conversations_except(
+            user: UserId, known: &[ConversationId], after: Option<ConversationId>, limit: u32
+        ) -> Page<ConversationSummary>;
+        set_status(id: ConversationId, status: ConversationStatus, at: Timestamp) -> StatusChange;
+        add_participants(id: ConversationId, users: &[UserId], max: usize, at: Timestamp) -> Addition;
+        remove_participant(id: ConversationId, user: UserId, at: Timestamp) -> Option<Conversation>;
+    }
+    MessageStore {
+        append_messages(batch: Vec<NewMessageRow>) -> Vec<Appended>;
+        messages(
+            conversation: ConversationId, range: MessageRange, limit: u32, max_bytes: usize
+        ) -> MessagePage;
+        messages_in(spans: &[MessageSpan], max_bytes: usize) -> Vec<MessageWithReads>;
+        mark_read(
+            user: UserId, messages: &[MessageId], within: Option<ConversationId>, at: Timestamp
+        ) -> ReadOutcome;
+        unread_counts(user: UserId) -> Vec<(ConversationId, u64)>;
+        set_delivered(marks: &[DeliveredMark]) -> ();
+    }
+    FileRecordStore {
+        create_file(file: &FileRecord) -> ();
+        file(id: FileId) -> Option<FileRecord>;
+        file_named(stored_name: &str) -> Option<FileRecord>;
+        is_attached(file: FileId, user: Option<UserId>) -> bool;
+    }
+}
+
+#[async_trait]
+impl Storage for Hooked {
+    async fn migrate(&self) -> Result<()> {
+        self.storage.migrate().await
+    }
+
+    fn is_shared(&self) -> bool {
+        self.is_shared || self.storage.is_shared()
+    }
+
+    async fn ping(&self) -> Result<()> {
+        self.storage.ping().await
+    }
+
+    async fn close(&self) {
+        if !self.is_shared {
+            self.storage.close().await;
+        }
+    }
+}

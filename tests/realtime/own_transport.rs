@@ -1,0 +1,161 @@
+//! A transport of a host's own, whose connections listen by the engine's interface alone.
+
+use std::sync::{Arc, Mutex};
+
+use async_trait::async_trait;
+use priyo_core::engine::Entry;
+use priyo_core::events::Revocation;
+use priyo_core::model::{ConversationId, ConversationKind, HostUser, NewConversation, NewMessage, UserId};
+use priyo_core::storage::sqlite::SqliteStorage;
+use priyo_core::{Accounts, Audience, Caller, ChatEngine, Error, Event, Transport};
+use priyo_tests::{ACCESS_SECRET, REFRESH_SECRET};
+use tempfile::TempDir;
+use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
+
+/// Channels, each of somebody who listens to the one conversation of the test.
+#[derive(Debug, Default)]
+struct Channels(Mutex<Vec<Channel>>);
+
+#[derive(Debug)]
+struct Channel {
+    user: UserId,
+    entry: Entry,
+    events: UnboundedSender<String>,
+}
+
+#[async_trait]
+impl Transport for Channels {
+    fn deliver(&self, audience: &Audience, event: &Event) -> Vec<UserId> {
+        let Audience::Conversation { .. } = audience else { return Vec::new() };
+        let channels = self.0.lock().unwrap();
+        let listening = channels.iter().filter(|channel| match event {
+            Event::MessageNew(message) => message.seq > channel.entry.seq,
+            _ => true,
+        });
+        let hand = |channel: &Channel| channel.events.send(words(event)).is_ok().then_some(channel.user);
+        listening.filter_map(hand).collect()
+    }
+
+    fn revoke(&self, revocation: &Revocation) {
+        let Revocation::Membership { user_id, .. } = revocation else { return };
+        self.0.lock().unwrap().retain(|channel| channel.user != *user_id);
+    }
+
+    async fn close(&self) {
+        self.0.lock().unwrap().clear();
+    }
+}
+
+fn words(event: &Event) -> String {
+    match event {
+        Event::MessageNew(message) => message.content.clone(),
+        other => other.name().to_owned(),
+    }
+}
+
+struct Host {
+    engine: ChatEngine,
+    channels: Arc<Channels>,
+    alice: Caller,
+    bob: Caller,
+    conversation: ConversationId,
+    _dir: TempDir,
+}
+
+impl Host {
+    async fn start() -> Self {
+        let dir = TempDir::new().unwrap();
+        let storage = SqliteStorage::open(dir.path().join("priyo.db")).unwrap();
+        let channels = Arc::new(Channels::default());
+        let engine = ChatEngine::builder(storage, Accounts::new(ACCESS_SECRET, REFRESH_SECRET))
+            .transport(channels.clone())
+            .build()
+            .await
+            .unwrap();
+        let alice = Caller::new(&engine.users().upsert(HostUser::new("1", "alice")).await.unwrap());
+        let bob = Caller::new(&engine.users().upsert(HostUser::new("2", "bob")).await.unwrap());
+        let (participant_ids, kind) = (vec![bob.user_id], ConversationKind::Group);
+        let new = NewConversation { participant_ids, kind, name: None };
+        let conversation = engine.create_conversation(&alice, new).await.unwrap().id;
+        Self { engine, channels, alice, bob, conversation, _dir: dir }
+    }
+
+    async fn alice_says(&self, text: &str) {
+        self.engine.send_message(&self.alice, NewMessage::text(self.conversation, text)).await.unwrap();
+    }
+
+    /// Lets a channel of Bob's listen; `meanwhile` happens after its backlog was read.
+    async fn bob_listens(
+        &self,
+        after: u64,
+        meanwhile: impl AsyncFnOnce(),
+    ) -> Result<UnboundedReceiver<String>, Error> {
+        let (events, heard) = unbounded_channel();
+        let (say, said) = std::sync::mpsc::channel();
+        let joining = self.engine.join(&self.bob, self.conversation, Some(after)).await?;
+        let backlog: Vec<String> =
+            joining.backlog().messages.iter().map(|item| item.message.content.clone()).collect();
+        meanwhile().await;
+        let (channels, user) = (self.channels.clone(), self.bob.user_id);
+        joining
+            .finish(move |entry| {
+                let entered = entry.map(|entry| {
+                    let entry = entry.expect("there is no more of the backlog");
+                    for text in backlog.into_iter().chain(entry.missed.iter().map(words)) {
+                        events.send(text).unwrap();
+                    }
+                    channels.0.lock().unwrap().push(Channel { user, entry, events });
+                });
+                let is_in = entered.is_ok();
+                say.send(entered).unwrap();
+                is_in
+            })
+            .await;
+        said.recv().unwrap().map(|()| heard)
+    }
+}
+
+fn all(heard: &mut UnboundedReceiver<String>) -> Vec<String> {
+    std::iter::from_fn(|| heard.try_recv().ok()).collect()
+}
+
+#[tokio::test]
+async fn its_connections_hear_the_backlog_then_what_came_meanwhile_then_what_is_live() {
+    let host = Host::start().await;
+    for text in ["1", "2"] {
+        host.alice_says(text).await;
+    }
+
+    let mut heard = host
+        .bob_listens(1, async || {
+            host.alice_says("3").await;
+            host.engine.start_typing(&host.alice, host.conversation).await.unwrap();
+        })
+        .await
+        .unwrap();
+    host.alice_says("4").await;
+
+    assert_eq!(all(&mut heard), ["2", "3", "typing:start", "4"]);
+}
+
+#[tokio::test]
+async fn who_is_taken_out_while_they_are_told_what_they_missed_does_not_listen() {
+    let host = Host::start().await;
+    host.alice_says("1").await;
+
+    let refused = host
+        .bob_listens(0, async || {
+            host.engine.leave_conversation(&host.bob, host.conversation).await.unwrap();
+        })
+        .await;
+
+    assert!(matches!(refused, Err(Error::NotFound(_))), "{refused:?}");
+    assert!(host.channels.0.lock().unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn a_closed_engine_lets_nobody_listen() {
+    let host = Host::start().await;
+    let refused = host.bob_listens(0, async || host.engine.close().await).await;
+    assert!(matches!(refused, Err(Error::Unavailable(_))), "{refused:?}");
+}
