@@ -97,6 +97,18 @@ fn excesses(plan: &Value) -> Vec<String> {
     found
 }
 
+/// The indexes that a plan goes by, in its order.
+fn indexes(plan: &Value) -> Vec<&str> {
+    match plan {
+        Value::Array(all) => all.iter().flat_map(indexes).collect(),
+        Value::Object(node) => {
+            let own = node.get("Index Name").and_then(Value::as_str);
+            own.into_iter().chain(node.values().flat_map(indexes)).collect()
+        }
+        _ => Vec::new(),
+    }
+}
+
 async fn check_all(db: &mut Connection, when: &str) {
     let of_modules = [
         users::STATEMENTS,
@@ -113,6 +125,7 @@ async fn check_all(db: &mut Connection, when: &str) {
         let mut excesses = excesses(&plan);
         excesses.retain(|excess| !ALLOWED.contains(&(name, excess)));
         assert_eq!(excesses, [""; 0], "{name}, {when}: {plan:#}");
+        println!("{when}: {name} by {}", indexes(&plan).join(", "));
     }
 }
 
