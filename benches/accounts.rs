@@ -3,7 +3,7 @@
 use criterion::{Criterion, criterion_group, criterion_main};
 use priyo_benches::Result;
 use priyo_benches::world::{Database, Size, World};
-use priyo_core::model::{Login, Registration, Role};
+use priyo_core::model::{Login, Origin, Registration, Role};
 use tokio::runtime::Runtime;
 
 fn accounts(criterion: &mut Criterion) {
@@ -22,7 +22,7 @@ fn run(criterion: &mut Criterion, database: &Database) -> Result<()> {
     let role = Role::Customer;
     let new =
         Registration { email: email.clone(), username: "ada".to_owned(), password: password.clone(), role };
-    let token = runtime.block_on(world.engine.register(None, new))?.tokens.access_token;
+    let token = runtime.block_on(world.engine.register(None, new, &Origin::default()))?.tokens.access_token;
     criterion.bench_function(&format!("token check, {}", database.name()), |bencher| {
         bencher.iter(|| assert!(runtime.block_on(world.engine.authenticate(&token)).is_ok()));
     });
@@ -30,7 +30,7 @@ fn run(criterion: &mut Criterion, database: &Database) -> Result<()> {
     criterion.bench_function(&format!("login, {}", database.name()), |bencher| {
         bencher.iter(|| {
             let login = Login { email: email.clone(), password: password.clone() };
-            assert!(runtime.block_on(world.engine.login(login)).is_ok());
+            assert!(runtime.block_on(world.engine.login(login, &Origin::default())).is_ok());
         });
     });
     runtime.block_on(world.engine.close());

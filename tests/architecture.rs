@@ -11,13 +11,14 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("patience", &[]),
     ("model", &["error"]),
     ("error", &["model"]),
-    ("limits", &["error", "model"]),
+    ("rates", &[]),
+    ("limits", &["error", "model", "rates"]),
     ("events", &["model"]),
     ("storage", &["error", "model", "storage_conformance"]),
     ("files", &["error", "limits", "model", "storage"]),
     ("auth", &["error", "limits", "model", "storage"]),
-    ("engine", &["auth", "error", "events", "files", "limits", "model", "storage"]),
-    ("transport", &["auth", "engine", "error", "events", "files", "limits", "model"]),
+    ("engine", &["auth", "error", "events", "files", "limits", "model", "rates", "storage"]),
+    ("transport", &["auth", "engine", "error", "events", "files", "limits", "model", "rates"]),
     ("lib", &["transport"]),
 ];
 
@@ -39,7 +40,10 @@ const ONLY_IN: &[(&str, &[&str])] = &[
     ("rusqlite", &["storage/sqlite"]),
     ("sqlx", &["storage/postgres"]),
     ("argon2", &["auth/password"]),
+    ("bcrypt", &["auth/password"]),
+    ("governor", &["engine/limiter"]),
     ("jsonwebtoken", &["auth/token"]),
+    ("aws_lc_rs", &["auth/links"]),
     ("object_store", &["files"]),
     ("multer", &["transport/rest", "files"]),
     // Settings and the time come from outside, so that a host and a test can choose them.

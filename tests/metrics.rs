@@ -97,7 +97,10 @@ async fn in_production_only_an_administrator_and_the_metrics_token_read_them() {
 fn the_dashboard_asks_for_series_that_there_are() {
     let dashboard = include_str!("../priyo-server/grafana-dashboard.json");
     let dashboard: serde_json::Value = serde_json::from_str(dashboard).unwrap();
-    let telemetry = include_str!("../priyo-core/src/telemetry.rs");
+    let telemetry = concat!(
+        include_str!("../priyo-core/src/telemetry.rs"),
+        include_str!("../priyo-server/src/operators.rs")
+    );
     let mut asked = 0;
     for panel in dashboard["panels"].as_array().unwrap() {
         for target in panel["targets"].as_array().unwrap() {

@@ -132,7 +132,8 @@ else
     'b["data"]["type"] == "FILE" and b["data"]["fileName"] == "receipt.txt" and b["data"]["fileSize"] == 17'
   url=$(field 'b["data"]["fileUrl"]')
   expect 'the agent reads it too' 200 "$(ask "$base$url" -H "Authorization: Bearer $agent")"
-  expect 'nobody else reads it' 401 "$(ask "$base$url")"
+  expect 'its signed address needs no token, as in an <img>' 200 "$(ask "$base$url")"
+  expect 'without the signature nobody else reads it' 401 "$(ask "$base${url%%\?*}")"
 fi
 
 # --- The end ---

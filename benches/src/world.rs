@@ -9,7 +9,7 @@ use priyo_core::model::{
 use priyo_core::storage::postgres::PostgresStorage;
 use priyo_core::storage::sqlite::SqliteStorage;
 use priyo_core::storage::{ConversationRow, NewMessageRow, Storage};
-use priyo_core::{Accounts, Caller, ChatEngine};
+use priyo_core::{Accounts, Caller, ChatEngine, Limits, Rates};
 use tempfile::TempDir;
 
 use crate::Result;
@@ -84,17 +84,31 @@ impl World {
     ///
     /// When the disk is full, say.
     pub async fn new(database: &Database, size: Size, transport: Option<Arc<dyn Transport>>) -> Result<Self> {
+        Self::with_rates(database, size, transport, Rates::off()).await
+    }
+
+    /// The same, where the users are counted.
+    ///
+    /// # Errors
+    ///
+    /// As [`new`](Self::new).
+    pub async fn with_rates(
+        database: &Database,
+        size: Size,
+        transport: Option<Arc<dyn Transport>>,
+        rates: Rates,
+    ) -> Result<Self> {
         match database {
             Database::Sqlite => {
                 let folder = TempDir::new()?;
                 let storage = SqliteStorage::open(folder.path().join("priyo.db"))?;
-                Self::on(storage, Some(folder), size, transport).await
+                Self::on(storage, Some(folder), size, transport, rates).await
             }
             Database::Postgres(server) => {
                 let joint = if server.contains('?') { '&' } else { '?' };
                 // The id of no conversation: only a name that nobody has yet.
                 let url = format!("{server}{joint}schema=bench_{}", ConversationId::new());
-                Self::on(PostgresStorage::open(&url).await?, None, size, transport).await
+                Self::on(PostgresStorage::open(&url).await?, None, size, transport, rates).await
             }
         }
     }
@@ -104,6 +118,7 @@ impl World {
         folder: Option<TempDir>,
         size: Size,
         transport: Option<Arc<dyn Transport>>,
+        rates: Rates,
     ) -> Result<Self> {
         storage.migrate().await?;
         let at = Clock::system().now();
@@ -132,7 +147,9 @@ impl World {
         }
         // For benches only: nobody else ever sees a token of it.
         let accounts = Accounts::new([1; 32], [2; 32]);
-        let builder = ChatEngine::builder(storage, accounts);
+        let mut limits = Limits::default();
+        limits.rates = rates;
+        let builder = ChatEngine::builder(storage, accounts).limits(limits);
         let builder = transport.into_iter().fold(builder, |builder, one| builder.transport(one));
         Ok(Self { engine: builder.build().await?, users, conversations, _folder: folder })
     }

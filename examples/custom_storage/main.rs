@@ -5,7 +5,9 @@
 mod memory;
 
 use memory::MemoryStorage;
-use priyo_core::model::{ConversationKind, MessageRange, NewConversation, NewMessage, Registration, Role};
+use priyo_core::model::{
+    ConversationKind, MessageRange, NewConversation, NewMessage, Origin, Registration, Role,
+};
 use priyo_core::{Accounts, Caller, ChatEngine};
 
 #[tokio::main]
@@ -35,7 +37,7 @@ fn accounts() -> Accounts {
 async fn register(engine: &ChatEngine, name: &str) -> priyo_core::Result<Caller> {
     let (email, username) = (format!("{name}@example.com"), name.to_owned());
     let new = Registration { email, username, password: "correct horse".into(), role: Role::Customer };
-    let signed_in = engine.register(None, new).await?;
+    let signed_in = engine.register(None, new, &Origin::default()).await?;
     engine.authenticate(&signed_in.tokens.access_token).await
 }
 

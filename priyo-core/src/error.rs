@@ -45,6 +45,9 @@ pub enum Error {
     /// Seen, but not allowed.
     #[error("Insufficient permissions")]
     Forbidden,
+    /// Not the password that the caller has.
+    #[error("Current password is incorrect")]
+    WrongPassword,
     /// A role is missing.
     #[error("Insufficient permissions")]
     RoleRequired {
@@ -85,12 +88,20 @@ pub enum Error {
         /// How many bytes are taken.
         max_bytes: u64,
     },
+    /// The files of a user would be more than they may be.
+    #[error("Storage quota exceeded")]
+    QuotaExceeded {
+        /// How many bytes they may have together.
+        max_bytes: u64,
+    },
     /// A kind of content that is not taken; the text says what is.
     #[error("{0}")]
     UnsupportedMediaType(&'static str),
     /// Too many requests.
     #[error("Too many requests, please try again later")]
     RateLimited {
+        /// How often it may be done at once.
+        limit: u32,
         /// How long to wait.
         retry_after: Duration,
     },
@@ -130,6 +141,7 @@ pub enum ErrorCode {
     ConversationClosed,
     ClientIdReused,
     PayloadTooLarge,
+    QuotaExceeded,
     UnsupportedMediaType,
     RateLimited,
     Overloaded,
@@ -158,6 +170,7 @@ impl ErrorCode {
             Self::ConversationClosed => "conversation_closed",
             Self::ClientIdReused => "client_id_reused",
             Self::PayloadTooLarge => "payload_too_large",
+            Self::QuotaExceeded => "quota_exceeded",
             Self::UnsupportedMediaType => "unsupported_media_type",
             Self::RateLimited => "rate_limited",
             Self::Overloaded => "overloaded",
@@ -179,7 +192,7 @@ impl ErrorCode {
             Self::NotFound | Self::RouteNotFound => 404,
             Self::MethodNotAllowed => 405,
             Self::Conflict | Self::DirectExists | Self::ConversationClosed | Self::ClientIdReused => 409,
-            Self::PayloadTooLarge => 413,
+            Self::PayloadTooLarge | Self::QuotaExceeded => 413,
             Self::UnsupportedMediaType => 415,
             Self::RateLimited => 429,
             Self::Internal => 500,
@@ -205,6 +218,8 @@ pub struct WireError {
     pub extras: Map<String, Value>,
     /// In how many seconds to try again, where that is known.
     pub retry_after_secs: Option<u64>,
+    /// How often it may be done at once, where that was too often.
+    pub rate_limit: Option<u32>,
 }
 
 impl Error {
@@ -229,7 +244,7 @@ impl Error {
             Self::InvalidToken | Self::UnknownUser => ErrorCode::InvalidToken,
             Self::InvalidCredentials => ErrorCode::InvalidCredentials,
             Self::InvalidRefreshToken => ErrorCode::InvalidRefreshToken,
-            Self::Forbidden | Self::RoleRequired { .. } => ErrorCode::Forbidden,
+            Self::Forbidden | Self::WrongPassword | Self::RoleRequired { .. } => ErrorCode::Forbidden,
             Self::NotFound(_) => ErrorCode::NotFound,
             Self::RouteNotFound => ErrorCode::RouteNotFound,
             Self::MethodNotAllowed => ErrorCode::MethodNotAllowed,
@@ -239,6 +254,7 @@ impl Error {
             Self::ConversationClosed => ErrorCode::ConversationClosed,
             Self::ClientIdReused => ErrorCode::ClientIdReused,
             Self::TooLarge { .. } => ErrorCode::PayloadTooLarge,
+            Self::QuotaExceeded { .. } => ErrorCode::QuotaExceeded,
             Self::UnsupportedMediaType(_) => ErrorCode::UnsupportedMediaType,
             Self::RateLimited { .. } | Self::TooManyConnections => ErrorCode::RateLimited,
             Self::Overloaded => ErrorCode::Overloaded,
@@ -260,7 +276,7 @@ impl Error {
         let mut add = |name: &str, value: Value| {
             extras.insert(name.to_owned(), value);
         };
-        let mut retry_after_secs = None;
+        let (mut retry_after_secs, mut rate_limit) = (None, None);
         match &self {
             Self::Validation(details) => add("details", json!(details)),
             Self::RoleRequired { required, current } => {
@@ -268,17 +284,24 @@ impl Error {
                 add("current", json!(current));
             }
             Self::DirectExists(id) => add("conversationId", json!(id)),
-            Self::TooLarge { max_bytes, .. } => add("maxSize", json!(max_bytes)),
-            Self::RateLimited { retry_after } => {
-                let secs = retry_after.as_secs().max(1);
+            Self::TooLarge { max_bytes, .. } | Self::QuotaExceeded { max_bytes } => {
+                add("maxSize", json!(max_bytes));
+            }
+            Self::RateLimited { limit, retry_after } => {
+                let secs = whole_seconds(*retry_after).max(1);
                 add("retryAfter", json!(secs));
-                retry_after_secs = Some(secs);
+                (retry_after_secs, rate_limit) = (Some(secs), Some(*limit));
             }
             Self::TooManyConnections | Self::Overloaded | Self::Unavailable(_) => retry_after_secs = Some(1),
             _ => {}
         }
-        WireError { code: self.code(), message: self.to_string(), extras, retry_after_secs }
+        WireError { code: self.code(), message: self.to_string(), extras, retry_after_secs, rate_limit }
     }
+}
+
+/// A wait in whole seconds, rounded up: who waits that long has waited long enough.
+pub(crate) fn whole_seconds(wait: Duration) -> u64 {
+    wait.as_secs() + u64::from(wait.subsec_nanos() > 0)
 }
 
 /// An error with its causes, on one line.

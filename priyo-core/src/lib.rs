@@ -8,6 +8,7 @@ pub mod files;
 pub mod limits;
 pub mod model;
 mod patience;
+pub mod rates;
 pub mod storage;
 mod telemetry;
 #[cfg(feature = "__http")]
@@ -19,5 +20,6 @@ pub use error::{Error, ErrorCode, Result};
 pub use events::{Audience, Event, Transport};
 pub use files::{FileStore, NewFile};
 pub use limits::Limits;
+pub use rates::Rates;
 #[cfg(all(feature = "rest", feature = "socketio"))]
 pub use transport::router;

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use crate::error::{Error, Result};
+use crate::rates::Rates;
 
 /// Bounds on what clients send and hold. `Default` is what the server ships with.
 #[derive(Debug, Clone)]
@@ -30,6 +31,16 @@ pub struct Limits {
     pub participants: usize,
     /// Largest uploaded file, in bytes.
     pub upload_bytes: u64,
+    /// Most bytes that the files of one user may have together.
+    pub user_bytes: u64,
+    /// How long a file is kept that no message carries. What a broken upload has left, where others may be at work on
+    /// the same storage, for as long, but no longer than an hour.
+    pub unsent_file_ttl: Duration,
+    /// The longer side of a thumbnail, in pixels.
+    pub thumbnail_side: u32,
+    /// Most bytes that a picture may take in memory for its thumbnail to be made: three or four a pixel. One that
+    /// takes more has none.
+    pub picture_bytes: u64,
     /// How long a typing notice lives without being renewed.
     pub typing_ttl: Duration,
     /// How long before its token expires a connection is warned; of a token that is good for less than twice that,
@@ -73,6 +84,11 @@ pub struct Limits {
     pub append_queue: usize,
     /// Most messages in one commit.
     pub append_batch: usize,
+    /// How often a client may do what.
+    pub rates: Rates,
+    /// Most clients that are remembered for each rate, about 64 bytes each. Above it those who have used least of
+    /// theirs are forgotten, so that nobody is refused for it and nobody who was refused is forgiven.
+    pub rate_keys: usize,
 }
 
 impl Default for Limits {
@@ -89,6 +105,11 @@ impl Default for Limits {
             sync_ids: 500,
             participants: 100,
             upload_bytes: 5 * 1024 * 1024,
+            user_bytes: 100 * 1024 * 1024,
+            unsent_file_ttl: Duration::from_hours(24),
+            thumbnail_side: 320,
+            // What a telephone takes, of twelve million pixels, is just within.
+            picture_bytes: 40 * 1024 * 1024,
             typing_ttl: Duration::from_secs(6),
             token_warning: Duration::from_mins(1),
             token_grace: Duration::from_secs(30),
@@ -107,6 +128,8 @@ impl Default for Limits {
             hashing_queue: 64,
             append_queue: 4_096,
             append_batch: 256,
+            rates: Rates::default(),
+            rate_keys: 50_000,
         }
     }
 }

@@ -10,6 +10,7 @@ use metrics::{Unit, counter, describe_counter, describe_gauge, describe_histogra
 const REQUESTS: &str = "priyo_http_requests_total";
 const REQUEST_SECONDS: &str = "priyo_http_request_seconds";
 const REFUSALS: &str = "priyo_refusals_total";
+const RATE_LIMITED: &str = "priyo_rate_limited_total";
 const MESSAGES: &str = "priyo_messages_total";
 const APPEND_QUEUE: &str = "priyo_append_queue_messages";
 const BATCH_MESSAGES: &str = "priyo_append_batch_messages";
@@ -21,6 +22,7 @@ const RECOVERED: &str = "priyo_messages_recovered_total";
 const SOCKETS: &str = "priyo_sockets";
 const SOCKETS_UNKNOWN: &str = "priyo_sockets_unknown";
 const SOCKETS_LAGGING: &str = "priyo_sockets_lagging_total";
+const SOCKETS_FLOODING: &str = "priyo_sockets_flooding_total";
 const USERS_ONLINE: &str = "priyo_users_online";
 const CONVERSATIONS_HEARD: &str = "priyo_conversations_listened_to";
 const TYPISTS: &str = "priyo_typing_notices";
@@ -33,6 +35,7 @@ pub(crate) fn describe() {
     describe_counter!(REQUESTS, "HTTP requests answered, by method, route and status");
     describe_histogram!(REQUEST_SECONDS, Unit::Seconds, "Time to answer an HTTP request, by route");
     describe_counter!(REFUSALS, "Requests and socket events refused, by error code");
+    describe_counter!(RATE_LIMITED, "What was refused because it was done too often, by action");
     describe_counter!(MESSAGES, "Messages accepted, by outcome: new or duplicate");
     describe_gauge!(APPEND_QUEUE, "Messages that wait for a commit");
     describe_histogram!(BATCH_MESSAGES, "Messages stored by one call of the storage");
@@ -47,6 +50,7 @@ pub(crate) fn describe() {
     describe_gauge!(SOCKETS, "Connected sockets");
     describe_gauge!(SOCKETS_UNKNOWN, "Sockets that have not said who they are");
     describe_counter!(SOCKETS_LAGGING, "Sockets closed because they could not keep up");
+    describe_counter!(SOCKETS_FLOODING, "Sockets closed because they sent far too much");
     describe_gauge!(USERS_ONLINE, "Users with a live connection");
     describe_gauge!(CONVERSATIONS_HEARD, "Conversations that a socket listens to");
     describe_gauge!(TYPISTS, "Typing notices that have not ended");
@@ -68,6 +72,11 @@ pub(crate) fn request_answered(method: &'static str, route: &str, status: u16, t
 /// A request or an event was refused.
 pub(crate) fn refused(code: &'static str) {
     counter!(REFUSALS, "code" => code).increment(1);
+}
+
+/// Something was refused because it was done too often.
+pub(crate) fn rate_limited(action: &'static str) {
+    counter!(RATE_LIMITED, "action" => action).increment(1);
 }
 
 /// Messages were accepted.
@@ -143,6 +152,12 @@ pub(crate) fn storage_called(kind: &'static str) {
 #[cfg(feature = "socketio")]
 pub(crate) fn socket_lagged() {
     counter!(SOCKETS_LAGGING).increment(1);
+}
+
+/// A socket sent far too much.
+#[cfg(feature = "socketio")]
+pub(crate) fn socket_flooded() {
+    counter!(SOCKETS_FLOODING).increment(1);
 }
 
 /// An event was handed to this many sockets.

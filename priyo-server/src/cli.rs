@@ -40,4 +40,11 @@ pub(crate) enum AdminCommand {
         #[arg(long)]
         username: String,
     },
+    /// Give a user another password and sign them out everywhere; a server may be running on the same database. The
+    /// password is asked for, or taken from PRIYO_ADMIN_PASSWORD.
+    ResetPassword {
+        /// The e-mail address that they log in with.
+        #[arg(long)]
+        email: String,
+    },
 }

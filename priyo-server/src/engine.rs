@@ -19,18 +19,25 @@ pub(crate) async fn start(
     let mut accounts = Accounts::new(secrets.access.reveal(), secrets.refresh.reveal());
     accounts.access_ttl = config.access_ttl;
     accounts.refresh_ttl = config.refresh_ttl;
+    accounts.session_ttl = config.session_ttl;
+    let bytes = |secret: &Option<Secret>| secret.as_ref().map(|secret| secret.reveal().as_bytes().to_vec());
+    // What production does not take was refused with the settings already.
+    let accounts = accounts
+        .previous_secrets(bytes(&config.previous_access_secret), bytes(&config.previous_refresh_secret))
+        .weak_secrets(!config.is_production())
+        .self_service_roles(config.self_service_roles);
     let mut limits = Limits::default();
     limits.upload_bytes = config.max_file_bytes;
-    if !config.rate_limits {
-        (limits.sockets_per_address, limits.unknown_sockets_per_address) = (usize::MAX, usize::MAX);
-    }
-    let accounts = accounts.self_service_roles(config.self_service_roles);
+    limits.user_bytes = config.max_user_bytes;
+    limits.unsent_file_ttl = config.unsent_file_ttl;
+    limits.rates = config.rates.clone();
+    config.caps.set_in(&mut limits);
     let builder = match &config.database {
         Database::Sqlite(path) => ChatEngine::builder(SqliteStorage::open(path)?, accounts),
         Database::Postgres(url) => on_postgres(url, accounts).await?,
     };
     builder
-        .files(FileStore::local(&config.upload_dir).map_err(ServeError::Uploads)?)
+        .files(files(config)?)
         .transport(Arc::new(sockets.clone()))
         .limits(limits)
         .build()
@@ -38,9 +45,16 @@ pub(crate) async fn start(
         .map_err(ServeError::Engine)
 }
 
+fn files(config: &Config) -> Result<FileStore, ServeError> {
+    match &config.bucket {
+        Some(bucket) => Ok(FileStore::remote(bucket.url(), bucket.settings())?),
+        None => FileStore::local(&config.upload_dir).map_err(ServeError::Uploads),
+    }
+}
+
 /// An engine for a command that makes accounts, while a server may run on the same database. It signs nobody in.
 pub(crate) async fn start_beside_server(config: &Config) -> Result<ChatEngine, ServeError> {
-    let accounts = Accounts::new([], []);
+    let accounts = Accounts::new([], []).weak_secrets(true);
     let builder = match &config.database {
         Database::Sqlite(path) => ChatEngine::builder(SqliteStorage::open_beside_server(path)?, accounts),
         // Servers share it anyway.

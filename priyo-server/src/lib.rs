@@ -16,7 +16,9 @@ use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::time::Duration;
 
+use priyo_core::files::RemoteError;
 use priyo_core::model::Registration;
+use priyo_core::rates::Action;
 use priyo_core::storage::{postgres, sqlite};
 use priyo_core::transport::http::route_not_found;
 use priyo_core::transport::rest;
@@ -60,10 +62,13 @@ pub enum ServeError {
     /// The folder for uploads cannot be used.
     #[error("cannot use the folder for uploads: {0}; set UPLOAD_DIR to one that can be written")]
     Uploads(#[source] io::Error),
+    /// The bucket for uploads cannot be used.
+    #[error("cannot use the bucket of FILE_STORE: {0}")]
+    Bucket(#[from] RemoteError),
     /// The engine did not start.
     #[error("the chat engine did not start: {0}")]
     Engine(#[source] priyo_core::Error),
-    /// [`create_admin`] was refused.
+    /// [`create_admin`] or [`reset_password`] was refused.
     #[error("{0}")]
     Refused(#[source] priyo_core::Error),
 }
@@ -128,12 +133,27 @@ pub async fn create_admin(config: &Config, admin: Registration) -> Result<(), Se
     made.map(drop).map_err(ServeError::Refused)
 }
 
+/// Gives a user another password and ends their sessions, also while a server runs on the same database. One on SQLite
+/// may go on with the sessions that it knows until their access tokens expire.
+///
+/// # Errors
+///
+/// - [`ServeError::Refused`] when nobody logs in with this e-mail, or the password is too short or too long.
+/// - As [`serve`], when the database cannot be used.
+pub async fn reset_password(config: &Config, email: &str, password: String) -> Result<(), ServeError> {
+    let engine = engine::start_beside_server(config).await?;
+    let reset = engine.reset_password(email, password).await;
+    engine.close().await;
+    reset.map(drop).map_err(ServeError::Refused)
+}
+
 fn listen_settings(config: &Config) -> Listen {
-    let mut settings = Listen { trusted_proxies: config.trusted_proxies, ..Listen::default() };
-    if !config.rate_limits {
-        (settings.per_address, settings.total) = (None, None);
+    Listen {
+        trusted_proxies: config.trusted_proxies,
+        per_address: config.caps.connections_per_address,
+        total: config.caps.connections,
+        ..Listen::default()
     }
-    settings
 }
 
 /// What is allowed, but rarely meant.
@@ -142,6 +162,9 @@ fn warn_of_unsafe_settings(config: &Config, listeners: &[tokio::net::TcpListener
     if config.is_production() {
         if config.self_service_roles {
             tracing::warn!("SELF_SERVICE_ROLES is on: anyone may register as AGENT or ADMIN");
+        }
+        for action in Action::ALL.into_iter().filter(|action| config.rates.of(*action).is_none()) {
+            tracing::warn!("{} is off: nothing bounds it", action.variable());
         }
     } else if listeners.iter().any(is_open) {
         tracing::warn!("other machines can reach this server, but NODE_ENV is not production");

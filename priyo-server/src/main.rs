@@ -10,7 +10,7 @@ use std::process::ExitCode;
 use clap::Parser;
 use priyo_core::model::Registration;
 use priyo_server::config::Config;
-use priyo_server::{bind, check_health, create_admin, logging, serve};
+use priyo_server::{ServeError, bind, check_health, create_admin, logging, reset_password, serve};
 use rustix::fs::Mode;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit, umask};
 use serde_json::json;
@@ -51,6 +51,7 @@ fn run(cli: Cli) -> Result<(), Failure> {
         _ => tokio::runtime::Builder::new_multi_thread(),
     };
     let runtime = runtime.enable_all().build()?;
+    let password = || get("PRIYO_ADMIN_PASSWORD").map_or_else(ask_password, Ok);
     match cli.command {
         None => {
             logging::start(&config);
@@ -63,14 +64,16 @@ fn run(cli: Cli) -> Result<(), Failure> {
             })
         }
         Some(Command::Admin { command: AdminCommand::Create { email, username } }) => {
-            let password = match get("PRIYO_ADMIN_PASSWORD") {
-                Some(password) => password,
-                None => ask_password()?,
-            };
+            let password = password()?;
             let admin = json!({"email": email, "username": username, "password": password, "role": "ADMIN"});
             let admin = Registration::parse(admin).map_err(describe)?;
             runtime.block_on(create_admin(&config, admin))?;
             println!("{username} is an administrator now.");
+            Ok(())
+        }
+        Some(Command::Admin { command: AdminCommand::ResetPassword { email } }) => {
+            runtime.block_on(reset_password(&config, &email, password()?)).map_err(explain)?;
+            println!("{email} has another password now, and was signed out everywhere.");
             Ok(())
         }
         Some(Command::Health) => {
@@ -111,6 +114,13 @@ fn ask_password() -> Result<String, Failure> {
         return Err("the two passwords are not the same".into());
     }
     Ok(password)
+}
+
+fn explain(error: ServeError) -> Failure {
+    match error {
+        ServeError::Refused(error) => describe(error),
+        other => other.into(),
+    }
 }
 
 fn describe(error: priyo_core::Error) -> Failure {

@@ -5,16 +5,15 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::extract::{Request, State};
-use axum::http::HeaderMap;
 use axum::http::header::CONTENT_TYPE;
+use axum::http::request::Parts;
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use metrics::{describe_gauge, gauge};
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
-use priyo_core::model::Role;
 use priyo_core::transport::describe;
-use priyo_core::transport::http::bearer_token;
+use priyo_core::transport::http::{bearer_token, origin};
 use priyo_core::{ChatEngine, Error};
 use tokio::runtime::Handle;
 
@@ -80,22 +79,21 @@ struct Gate {
     token: Option<Secret>,
 }
 
-async fn guard(State(gate): State<Gate>, headers: HeaderMap, request: Request, next: Next) -> Response {
-    match gate.admits(&headers).await {
-        Ok(()) => next.run(request).await,
+async fn guard(State(gate): State<Gate>, request: Request, next: Next) -> Response {
+    let (head, body) = request.into_parts();
+    match gate.admits(&head).await {
+        Ok(()) => next.run(Request::from_parts(head, body)).await,
         Err(error) => error.into_response(),
     }
 }
 
 impl Gate {
-    async fn admits(&self, headers: &HeaderMap) -> Result<(), Error> {
-        let token = bearer_token(headers)?;
+    async fn admits(&self, head: &Parts) -> Result<(), Error> {
+        let token = bearer_token(&head.headers)?;
         if self.token.as_ref().is_some_and(|known| known.is(token)) {
             return Ok(());
         }
-        match self.engine.authenticate(token).await?.role {
-            Role::Admin => Ok(()),
-            other => Err(Error::RoleRequired { required: &[Role::Admin], current: Some(other) }),
-        }
+        let caller = self.engine.authenticate(token).await?.with_origin(origin(head));
+        self.engine.require_admin(&caller, "read_what_is_for_operators")
     }
 }

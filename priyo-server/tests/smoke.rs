@@ -272,6 +272,17 @@ fn a_bad_administrator_is_explained() {
 }
 
 #[test]
+fn a_password_that_cannot_be_reset_is_explained() {
+    let arguments = ["admin", "reset-password", "--email", "nobody@example.com"];
+    for (password, why) in [("hunter2", "\"newPassword\""), ("a good password", "User not found")] {
+        let output = run(&arguments, &[("PRIYO_ADMIN_PASSWORD", password)], "");
+        let errors = text(&output.stderr);
+        assert!(!output.status.success());
+        assert!(errors.contains(why) && !errors.contains(password), "{errors}");
+    }
+}
+
+#[test]
 fn help_and_the_sample_file_name_the_same_variables() {
     let sample = include_str!("../../.env.example");
     // What comes then is for docker-compose.yml.

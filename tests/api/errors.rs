@@ -29,7 +29,7 @@ const TABLE: &[(u16, &str, &str, Option<&str>)] = &[
     (413, "payload_too_large", "Request body too large", None),
     (413, "quota_exceeded", "Storage quota exceeded", Some("comes with the quota")),
     (415, "unsupported_media_type", "", None),
-    (429, "rate_limited", "Too many requests, please try again later", Some("comes with the rate limits")),
+    (429, "rate_limited", "Too many requests, please try again later", Some("rates")),
     (503, "overloaded", "", None),
     (503, "unavailable", "", None),
     (500, "internal", "Internal server error", None),

@@ -3,7 +3,7 @@
 use futures_util::future::join_all;
 use priyo_core::model::{
     ConversationId, ConversationKind, FileRef, HostUser, Login, MessageKind, NewConversation, NewMessage,
-    Registration, Role, UserId,
+    Origin, Registration, Role, UserId,
 };
 use priyo_core::{Caller, Error, ErrorCode};
 use priyo_tests::{Person, TestApp};
@@ -52,10 +52,13 @@ async fn no_text_with_a_nul_reaches_a_storage() {
         (Registration { username: NUL.into(), ..good.clone() }, "username"),
     ] {
         assert_eq!(faults(engine.create_account(spoilt.clone()).await), [field]);
-        assert_eq!(faults(engine.register(None, spoilt).await), [field]);
+        assert_eq!(faults(engine.register(None, spoilt, &Origin::default()).await), [field]);
     }
     let login = Login { email: "alice@example.com\0".into(), password: "correct horse".into() };
-    assert_eq!(engine.login(login).await.unwrap_err().code(), ErrorCode::InvalidCredentials);
+    assert_eq!(
+        engine.login(login, &Origin::default()).await.unwrap_err().code(),
+        ErrorCode::InvalidCredentials
+    );
 
     let participant_ids = vec![UserId::from_client(&bob.id)];
     let new = NewConversation { participant_ids, kind: ConversationKind::Group, name: Some(NUL.into()) };

@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use jsonwebtoken::{Algorithm, DecodingKey, Validation};
-use priyo_tests::{ACCESS_SECRET, REFRESH_SECRET, TestApp, assert_keys, unsigned};
+use priyo_core::Accounts;
+use priyo_tests::{ACCESS_SECRET, Database, REFRESH_SECRET, Settings, TestApp, assert_keys, unsigned};
 use serde_json::{Value, json};
 
 #[tokio::test]
@@ -64,7 +65,7 @@ async fn the_scheme_is_named_in_any_case() {
 #[tokio::test]
 async fn a_token_that_we_would_not_have_made_is_refused() {
     let app = TestApp::new().await;
-    let alice = app.customer("alice").await;
+    let (alice, bob) = (app.customer("alice").await, app.customer("bob").await);
     let now = app.now();
     let good = || alice.claims(now);
     assert_eq!(alice.with_token(good().sign()).get("/api/auth/me").await.status, 200, "the control");
@@ -98,6 +99,8 @@ async fn a_token_that_we_would_not_have_made_is_refused() {
         ("issued in the future", good().claim("iat", now.as_secs() + 3600).sign()),
         ("good only later", good().claim("nbf", now.as_secs() + 3600).sign()),
         ("an unknown session", good().claim("sid", "0199a000-0000-7000-8000-000000000000").sign()),
+        ("another user's session", good().claim("sid", bob.session.clone()).sign()),
+        ("another user", good().claim("userId", bob.id.clone()).sign()),
         ("no session", good().claim("sid", Value::Null).sign()),
         ("a cut signature", signed[..signed.len() - 3].to_owned()),
         ("no signature", format!("{head}.")),
@@ -139,4 +142,63 @@ async fn the_role_is_the_one_stored_and_not_the_one_in_the_token() {
     assert_eq!(refused.refusal(), (403, "forbidden".to_owned()));
     assert_eq!(refused.json()["current"], "CUSTOMER");
     assert_eq!(forged.get("/api/auth/me").await.json()["user"]["role"], "CUSTOMER");
+}
+
+/// What signs instead of the secrets of every test server.
+const NEW_ACCESS: &str = "newer-access-0123456789abcdefghijklmnopqrstuv";
+const NEW_REFRESH: &str = "newer-refresh-0123456789abcdefghijklmnopqrstu";
+
+fn is_signed_by(token: &Value, secret: &str) -> bool {
+    let mut rules = Validation::new(Algorithm::HS256);
+    rules.set_audience(&["priyo"]);
+    rules.validate_exp = false;
+    let key = DecodingKey::from_secret(secret.as_bytes());
+    jsonwebtoken::decode::<Value>(token.as_str().unwrap(), &key, &rules).is_ok()
+}
+
+#[tokio::test]
+async fn a_secret_of_before_still_verifies_and_never_signs() {
+    let with = |previous: bool| {
+        let old = |secret: &str| previous.then(|| secret.as_bytes().to_vec());
+        let accounts = Accounts::new(NEW_ACCESS, NEW_REFRESH);
+        let accounts = accounts.previous_secrets(old(ACCESS_SECRET), old(REFRESH_SECRET));
+        TestApp::with(Settings { accounts, ..Settings::default() })
+    };
+    let app = with(true).await;
+    let alice = app.customer("alice").await;
+    assert_eq!(alice.get("/api/auth/me").await.status, 200);
+    let refresh = |token: &str| app.anonymous_post("/api/auth/refresh", json!({ "refreshToken": token }));
+
+    let tokens = refresh(&alice.refresh_token).await.expect(200).json()["tokens"].take();
+
+    assert!(is_signed_by(&tokens["accessToken"], NEW_ACCESS));
+    assert!(is_signed_by(&tokens["refreshToken"], NEW_REFRESH));
+    assert_eq!(
+        alice.with_token(tokens["accessToken"].as_str().unwrap()).get("/api/auth/me").await.status,
+        200
+    );
+    refresh(tokens["refreshToken"].as_str().unwrap()).await.expect(200);
+    // Each kind has its own.
+    let crossed = alice.claims(app.now()).secret(REFRESH_SECRET).sign();
+    assert_eq!(alice.with_token(crossed).get("/api/auth/me").await.status, 401);
+
+    // Control: without it what it signed is nothing.
+    let app = with(false).await;
+    let alice = app.customer("alice").await;
+    assert_eq!(alice.get("/api/auth/me").await.refusal(), (401, "invalid_token".to_owned()));
+    let token = json!({ "refreshToken": alice.refresh_token });
+    assert_eq!(app.anonymous_post("/api/auth/refresh", token).await.code(), "invalid_refresh_token");
+}
+
+#[tokio::test]
+async fn an_engine_is_not_built_with_secrets_that_can_be_guessed() {
+    let database = Database::new();
+    for (access, refresh) in [("short", REFRESH_SECRET), (ACCESS_SECRET, ""), (ACCESS_SECRET, ACCESS_SECRET)]
+    {
+        let refused = database.engine(Accounts::new(access, refresh)).await.build().await.unwrap_err();
+        assert_eq!(refused.to_string(), "the secrets of tokens must be 32 bytes or more, and not the same");
+    }
+    // Control: a developer may.
+    let weak = Accounts::new("short", "shorter").weak_secrets(true);
+    database.engine(weak).await.build().await.unwrap().close().await;
 }

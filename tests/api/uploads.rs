@@ -9,12 +9,12 @@ use crate::files::{self, PNG};
 
 const NOTHING: &str = "0199a000-0000-7000-8000-000000000000";
 
-async fn uploaded(person: &Person, name: &str, bytes: &[u8]) -> Value {
+pub(crate) async fn uploaded(person: &Person, name: &str, bytes: &[u8]) -> Value {
     person.uploads(name, bytes).await.expect(200).json()["file"].clone()
 }
 
 /// How many files there are on the disk, whole or in parts.
-fn stored(app: &TestApp) -> usize {
+pub(crate) fn stored(app: &TestApp) -> usize {
     fn count(dir: &std::path::Path) -> usize {
         let entries: Vec<_> =
             std::fs::read_dir(dir).map(|entries| entries.flatten().collect()).unwrap_or_default();
@@ -23,7 +23,7 @@ fn stored(app: &TestApp) -> usize {
     count(&app.uploads())
 }
 
-async fn with_headers(person: &Person, path: &str, headers: &[(&str, &str)]) -> Answer {
+pub(crate) async fn with_headers(person: &Person, path: &str, headers: &[(&str, &str)]) -> Answer {
     let bearer = format!("Bearer {}", person.token);
     let all = [&[("authorization", bearer.as_str())], headers].concat();
     person.wire.send("GET", path, &all, Bytes::new()).await
@@ -39,7 +39,8 @@ async fn an_upload_answers_with_what_was_stored() {
     assert_keys(&answer, &["message", "file"]);
     assert_eq!(answer["message"], "File uploaded successfully");
     let file = &answer["file"];
-    assert_keys(file, &["id", "url", "originalName", "filename", "size", "mimetype"]);
+    assert_keys(file, &["id", "url", "originalName", "filename", "size", "mimetype", "width", "height"]);
+    assert_eq!((&file["width"], &file["height"]), (&json!(1), &json!(1)));
     assert_eq!((&file["originalName"], &file["mimetype"]), (&json!("holiday.png"), &json!("image/png")));
     assert_eq!(file["size"], PNG.len());
     let name = file["filename"].as_str().unwrap();

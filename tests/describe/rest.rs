@@ -1,8 +1,10 @@
 //! What the REST door really answers is what is described.
 
 use axum::body::Bytes;
+use priyo_core::Rates;
+use priyo_core::rates::{Action, Rate};
 use priyo_core::transport::{describe, rest};
-use priyo_tests::{Answer, Person, TestApp, Wire};
+use priyo_tests::{Answer, Person, Settings, TestApp, Wire};
 use serde_json::{Value, json};
 
 use crate::fit::Description;
@@ -17,7 +19,11 @@ struct Checked {
 
 impl Checked {
     async fn new() -> Self {
-        let app = TestApp::new().await;
+        Self::with(Settings::default()).await
+    }
+
+    async fn with(settings: Settings) -> Self {
+        let app = TestApp::with(settings).await;
         let description = Description::of_rest(&app.engine).await;
         Self { app, description }
     }
@@ -65,6 +71,35 @@ fn filled(path: &str, parts: &[&str]) -> String {
 }
 
 #[tokio::test]
+async fn what_is_said_of_rates_is_described_where_it_is_said() {
+    const PATH: &str = "/api/messages";
+    let mut rates = Rates::off();
+    rates.set(Action::Request, Rate::parse("5/1h"));
+    rates.set(Action::Send, Rate::parse("2/1h"));
+    let chat = Checked::with(Settings { rates, ..Settings::default() }).await;
+    let alice = chat.app.customer("alice").await;
+    let group = alice.starts_group_with(&[]).await;
+    let message = json!({"conversationId": group, "content": "hello"});
+    for status in [201, 201, 429] {
+        chat.post(&alice, PATH, &[], message.clone()).await.expect(status);
+    }
+    chat.get(&alice, "/api/auth/me", &[], "").await.expect(200);
+    // The rate of all requests, without the narrower one.
+    chat.get(&alice, "/api/auth/me", &[], "").await.expect(429);
+    chat.get(&alice, "/health", &[], "").await.expect(200);
+
+    let responses = |path: &str, method: &str| &chat.description.operation(method, path)["responses"];
+    assert_eq!(responses("/health", "GET")["200"]["headers"].as_object().unwrap().len(), 1);
+    assert_eq!(responses(PATH, "POST")["201"]["headers"].as_object().unwrap().len(), 4);
+    let too_many = responses(PATH, "POST")["429"]["description"].as_str().unwrap();
+    assert!(too_many.contains("Messages of one user. 2 at once, then one more every 1800s."), "{too_many}");
+    // Control: where nothing is counted there is no such answer.
+    let free = Checked::new().await;
+    let responses = &free.description.operation("POST", PATH)["responses"];
+    assert!(responses["429"].is_null() && responses["201"]["headers"]["RateLimit-Limit"].is_null());
+}
+
+#[tokio::test]
 async fn answers_about_accounts_are_described() {
     let chat = Checked::new().await;
     let nobody = chat.app.customer("nobody").await.with_token("x");
@@ -90,6 +125,55 @@ async fn answers_about_accounts_are_described() {
     chat.post(&ada, "/api/auth/refresh", &[], refresh).await.expect(200);
     chat.post(&ada, "/api/auth/logout", &[], json!({"all": true})).await.expect(200);
     chat.post_nothing(&ada, "/api/auth/logout", &[]).await.expect(401);
+}
+
+#[tokio::test]
+async fn answers_about_ones_own_account_are_described() {
+    let chat = Checked::new().await;
+    let nobody = chat.app.customer("nobody").await;
+    let account = json!({"email": "ada@example.com", "username": "ada", "password": "correct horse"});
+    let made = chat.post(&nobody, "/api/auth/register", &[], account).await.expect(201).json();
+    let ada = nobody.with_token(made["tokens"]["accessToken"].as_str().unwrap());
+    let change = |current: &str| json!({"currentPassword": current, "newPassword": "battery staple"});
+    chat.post(&ada, "/api/auth/password", &[], change("wrong")).await.expect(403);
+    chat.post(&ada, "/api/auth/password", &[], change("correct horse")).await.expect(200);
+    let short = json!({"currentPassword": "battery staple", "newPassword": "short"});
+    chat.refused(&ada, "/api/auth/password", short).await;
+
+    let sessions = chat.get(&ada, "/api/auth/sessions", &[], "").await.expect(200).json();
+    let id = sessions["sessions"][0]["id"].as_str().unwrap();
+    let session = "/api/auth/sessions/{sessionId}";
+    chat.call(&nobody, "DELETE", session, &[id], "").await.expect(404);
+    chat.call(&ada, "DELETE", session, &[id], "").await.expect(200);
+    chat.get(&ada, "/api/auth/sessions", &[], "").await.expect(401);
+}
+
+#[tokio::test]
+async fn answers_about_users_are_described() {
+    let chat = Checked::new().await;
+    let (root, alice) = (chat.app.admin("root").await, chat.app.customer("alice").await);
+    for (who, query, status) in [
+        (&root, "", 200),
+        (&root, "?limit=1", 200),
+        (&root, "?q=al", 200),
+        (&root, "?limit=0", 400),
+        (&alice, "", 403),
+    ] {
+        chat.get(who, "/api/users", &[], query).await.expect(status);
+    }
+    let one = "/api/users/{userId}";
+    for (who, id, body, status) in [
+        (&root, &alice.id, json!({"role": "AGENT", "disabled": false}), 200),
+        (&root, &alice.id, json!({}), 400),
+        (&root, &alice.id, json!({"role": "KING"}), 400),
+        (&root, &"x".to_owned(), json!({"disabled": true}), 404),
+        (&root, &root.id, json!({"disabled": true}), 409),
+        (&alice, &root.id, json!({"disabled": true}), 403),
+    ] {
+        let answer = who.patch(filled(one, &[id]), body.clone()).await.expect(status);
+        chat.description.allows("PATCH", one, &answer);
+        assert_eq!(chat.description.takes("PATCH", one, &body), status != 400, "{body}");
+    }
 }
 
 #[tokio::test]

@@ -7,10 +7,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use priyo_tests::{Database, Outgoing, PATIENCE, Person, ServerProcess, Socket};
-use rusqlite::Connection;
+use rusqlite::{Connection, ErrorCode};
 use tokio::time::{Instant, sleep};
 
-use crate::chance::Evidence;
+use crate::chance::{Dice, Evidence};
 use crate::history::{Door, History};
 use crate::own_mounts::{grow, in_own_mounts, mount};
 use crate::recorded::{attempt, send};
@@ -18,10 +18,11 @@ use crate::workload::{Place, Scene};
 
 /// The size of the disk, in megabytes, and what it is made later.
 const SMALL: u32 = 8;
-/// The log alone may grow to 16 MB before it is written back.
-const LARGE: u32 = 64;
+const LARGE: u32 = 16;
 /// How much of it other things take at first, so that it is full soon.
-const BALLAST: usize = 6 * 1024 * 1024;
+const BALLAST: usize = 7 * 1024 * 1024;
+/// How many messages are sent when there is space again: what they write to the log is more than that space.
+const SENDS: usize = 2_000;
 /// How soon messages must be taken again.
 const AGAIN_WITHIN: Duration = Duration::from_secs(1);
 
@@ -66,10 +67,7 @@ fn a_full_disk_costs_nothing_that_was_accepted_and_no_restart() {
         let after = begin.elapsed();
         assert!(somebody.sends(Door::Socket).await, "its socket is still the same");
         scene.retry_unknown(&place, &history).await;
-        let load = scene.begin(&place, &history, "again", &mut dice).await;
-        sleep(Duration::from_millis(200)).await;
-        load.stop().await;
-        assert!(history.unknown().is_empty(), "{:?}", history.unknown());
+        all_send(&scene, &place, &history, &mut dice).await;
         let violations = scene.check(&place, &history, &database).await;
         assert!(violations.is_empty(), "{violations:#?}");
         println!("{accepted} messages accepted before {refused} were refused; taken again after {after:?}");
@@ -79,6 +77,18 @@ fn a_full_disk_costs_nothing_that_was_accepted_and_no_restart() {
         let server = ServerProcess::start(&database).await;
         assert_eq!(scene.check(&Place::of(&server), &history, &database).await, []);
     });
+}
+
+/// Everybody sends for a while, and nothing is refused.
+async fn all_send(scene: &Scene, place: &Place, history: &Arc<History>, dice: &mut Dice) {
+    let (before, deadline) = (history.acknowledged(), Instant::now() + PATIENCE * 3);
+    let load = scene.begin(place, history, "again", dice).await;
+    while history.acknowledged() < before + SENDS && history.unknown().is_empty() {
+        assert!(Instant::now() < deadline, "{} sent", history.acknowledged() - before);
+        sleep(Duration::from_millis(50)).await;
+    }
+    load.stop().await;
+    assert!(history.unknown().is_empty(), "{:?}", history.unknown());
 }
 
 /// Puts the database of a scene on a small disk, which other things take most of.
@@ -156,5 +166,25 @@ fn what_is_accepted_before_the_commit_is_lost_when_the_disk_is_full() {
         let kept: usize = db.query_row(count, [], |row| row.get::<_, u32>(0)).unwrap().try_into().unwrap();
         assert!(kept < accepted, "all {accepted} are kept: the disk is not full");
         println!("{} of {accepted} accepted messages were lost", accepted - kept);
+    });
+}
+
+/// The control of a log that makes way: without it the disk gets full of old states of a page or two.
+#[test]
+fn a_log_that_makes_no_way_fills_the_disk_by_itself() {
+    in_own_mounts(async {
+        let evidence = Evidence::of(1);
+        let disk = evidence.folder("disk");
+        mount(&disk, SMALL);
+        let db = Connection::open(disk.join("naive.db")).unwrap();
+        db.execute_batch("PRAGMA journal_mode = WAL; PRAGMA wal_autocheckpoint = 4000").unwrap();
+        db.execute_batch("CREATE TABLE counts (n INTEGER); INSERT INTO counts VALUES (0)").unwrap();
+        let full = loop {
+            if let Err(error) = db.execute("UPDATE counts SET n = n + 1", []) {
+                break error;
+            }
+        };
+        assert_eq!(full.sqlite_error_code(), Some(ErrorCode::DiskFull), "{full}");
+        assert_eq!(db.query_row("PRAGMA page_count", [], |row| row.get::<_, u32>(0)), Ok(2));
     });
 }

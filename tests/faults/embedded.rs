@@ -15,7 +15,7 @@ use priyo_core::{Accounts, ChatEngine, Limits};
 use priyo_server::listen::{Acceptor, Listen};
 use priyo_tests::{
     ACCESS_SECRET, Database, Mounted, PATIENCE, Person, REFRESH_SECRET, Registry, Served, Socket, Wire,
-    open_files,
+    open_files, uncounted,
 };
 use serde_json::json;
 use tokio::net::TcpListener;
@@ -42,7 +42,7 @@ impl Host {
         let storage = SqliteStorage::open(folder.join("priyo.db")).unwrap();
         let sockets = SocketIoTransport::default();
         let engine = ChatEngine::builder(storage, Accounts::new(ACCESS_SECRET, REFRESH_SECRET));
-        let engine = engine.transport(Arc::new(sockets.clone())).build().await.unwrap();
+        let engine = engine.limits(uncounted()).transport(Arc::new(sockets.clone())).build().await.unwrap();
         let app = priyo_core::router(&engine, &sockets);
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
         let addr = listener.local_addr().unwrap();

@@ -54,3 +54,34 @@ fn ninety_nine_of_a_hundred_are_within_the_ninety_ninth_percentile() {
     assert_eq!((times.count(), times.p99()), (200, Duration::from_millis(198)));
     assert_eq!(Times::default().p99(), Duration::ZERO);
 }
+
+/// How fast something grows that was measured now and then, in units a minute: the slope of the line that is nearest
+/// to all of it, by least squares.
+pub(crate) fn growth(samples: &[(Duration, f64)]) -> f64 {
+    let count = samples.iter().map(|_| 1.0).sum::<f64>();
+    let minutes = |time: &Duration| time.as_secs_f64() / 60.0;
+    let mean_time = samples.iter().map(|(time, _)| minutes(time)).sum::<f64>() / count;
+    let mean = samples.iter().map(|(_, value)| value).sum::<f64>() / count;
+    let (mut along, mut across) = (0.0, 0.0);
+    for (time, value) in samples {
+        let from_mean = minutes(time) - mean_time;
+        along += from_mean * (value - mean);
+        across += from_mean * from_mean;
+    }
+    along / across
+}
+
+#[test]
+fn growth_is_told_from_what_comes_and_goes() {
+    let samples = |value: fn(u32) -> f64| -> Vec<(Duration, f64)> {
+        (0..150).map(|number| (Duration::from_secs(10) * number, value(number))).collect()
+    };
+    // What is taken and given back again, and once for all.
+    let sawtooth = |number: u32| 60.0 + f64::from(number % 7);
+    assert!(growth(&samples(sawtooth)).abs() < 0.05);
+    assert!(growth(&samples(|number| f64::from(u32::from(number > 2)))).abs() < 0.05);
+
+    // The control: a little more each time, under the same noise.
+    let leak = |number: u32| 60.0 + f64::from(number % 7) + 1.5 * f64::from(number) / 6.0;
+    assert!((1.4..1.6).contains(&growth(&samples(leak))));
+}

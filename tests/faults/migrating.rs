@@ -130,6 +130,9 @@ async fn what_the_first_release_left_is_all_there() {
     let server = ServerProcess::start(&Database::file_in(folder.path())).await;
     assert_intact(&server).await;
     drop(server);
+    let database = Database::file_in(folder.path());
+    assert_eq!(database.query("SELECT bytes FROM file_usage").await, [json!({"bytes": 22})]);
+    assert_eq!(database.query("SELECT unsent FROM files").await, [json!({"unsent": null})]);
 
     // The control: this notices a row that is gone.
     let db = Connection::open(folder.path().join("priyo.db")).unwrap();

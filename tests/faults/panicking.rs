@@ -12,10 +12,10 @@ use priyo_core::events::Revocation;
 use priyo_core::model::{ConversationKind, HostUser, MessageRange, NewConversation, NewMessage, UserId};
 use priyo_core::transport::http::with_request_ids;
 use priyo_core::transport::socketio::SocketIoTransport;
-use priyo_core::{
-    Accounts, Audience, Authenticator, Caller, ChatEngine, Error, Event, Limits, Result, Transport,
+use priyo_core::{Accounts, Audience, Authenticator, Caller, ChatEngine, Error, Event, Result, Transport};
+use priyo_tests::{
+    ACCESS_SECRET, Database, Hooked, REFRESH_SECRET, Recorder, Refused, Socket, Wire, uncounted,
 };
-use priyo_tests::{ACCESS_SECRET, Database, Hooked, REFRESH_SECRET, Recorder, Refused, Socket, Wire};
 use serde_json::json;
 use tokio::net::TcpListener;
 use tokio::time::{Instant, sleep, timeout};
@@ -81,7 +81,7 @@ async fn a_storage_that_panics_fails_the_call_and_nothing_after_it() {
         assert!(!armed.load(Ordering::SeqCst), "{call}, as it should");
         Ok(())
     });
-    let mut limits = Limits::default();
+    let mut limits = uncounted();
     (limits.presence_renewal, limits.typing_ttl) = (Duration::from_millis(50), Duration::from_millis(50));
     let accounts = Accounts::new(ACCESS_SECRET, REFRESH_SECRET);
     let engine = ChatEngine::builder(storage, accounts).limits(limits).build().await.unwrap();
@@ -144,7 +144,7 @@ async fn what_panics_for_one_request_is_an_internal_error_and_the_next_is_served
     let sockets = SocketIoTransport::default();
     let database = Database::new();
     let engine = ChatEngine::builder(Hooked::new(database.storage().await, |_| Ok(())), login.clone());
-    let engine = engine.transport(Arc::new(sockets.clone())).build().await.unwrap();
+    let engine = engine.limits(uncounted()).transport(Arc::new(sockets.clone())).build().await.unwrap();
     let (caller, conversation) = alone(&engine).await;
     login.users.lock().unwrap().push(caller);
     let hosts_own = Router::new().route("/panic", get(async || -> () { panic!("as it should") }));

@@ -11,6 +11,7 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep};
 
 use crate::chance::is_long;
+use crate::held::Held;
 
 /// More than the kernel keeps for a client that does not read, on both sides.
 const SENDS: usize = 800;
@@ -32,6 +33,7 @@ async fn a_client_that_never_reads_is_gone_in_time_and_costs_nobody_a_message() 
     let mut others: Vec<&Person> = neighbours.iter().collect();
     others.push(&sleeper);
     let conversation = sender.starts_group_with(&others).await;
+    let base = Held::at_rest(&server).await;
     let watcher = server.socket(&sender).await;
     let mut listening = JoinSet::new();
     for neighbour in &neighbours {
@@ -42,11 +44,13 @@ async fn a_client_that_never_reads_is_gone_in_time_and_costs_nobody_a_message() 
     let mut stalled = stall(server.addr, &sleeper, &conversation).await;
 
     let watching = tokio::spawn(offline_after(watcher, sleeper.id.clone()));
-    flood(&sender, &conversation, sends).await;
+    flood(&Person { wire: server.another_wire(), ..sender }, &conversation, sends).await;
     for heard in listening.join_all().await {
         assert_eq!(heard, (1..=sends as u64).collect::<Vec<_>>());
     }
     println!("{sends} messages to {} who read; gone after {:?}", neighbours.len(), watching.await.unwrap());
+    // Its own end of the connection is still open.
+    base.is_let_go(&server, PATIENCE).await;
     assert!(stalled.was_reset(), "its connection is still open");
     // What the kernel had for it already.
     assert!(stalled.ends_by(Instant::now() + PATIENCE).await);

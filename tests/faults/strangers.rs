@@ -160,7 +160,8 @@ async fn a_storm_of_handshakes_costs_little_and_is_over_soon() {
     let handshakes = 20_000;
     let places = Limits::default().unknown_sockets;
     // Without the bound for each address, which would hold them to twenty.
-    let server = ServerProcess::start(&Database::new()).await;
+    let server =
+        ServerProcess::start_with(&Database::new(), &[("UNKNOWN_SOCKETS", &places.to_string())]).await;
     let before = resident_bytes(server.pid());
 
     let begin = Instant::now();

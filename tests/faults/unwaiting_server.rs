@@ -10,7 +10,7 @@ use std::sync::Arc;
 use priyo_core::storage::sqlite::{Durability, SqliteOptions};
 use priyo_core::transport::socketio::SocketIoTransport;
 use priyo_core::{Accounts, ChatEngine};
-use priyo_tests::{ACCESS_SECRET, REFRESH_SECRET};
+use priyo_tests::{ACCESS_SECRET, REFRESH_SECRET, uncounted};
 use tokio::net::TcpListener;
 
 fn main() {
@@ -19,6 +19,7 @@ fn main() {
         let storage = SqliteOptions::default().durability(Durability::Normal).open(database).unwrap();
         let sockets = SocketIoTransport::default();
         let engine = ChatEngine::builder(storage, Accounts::new(ACCESS_SECRET, REFRESH_SECRET))
+            .limits(uncounted())
             .transport(Arc::new(sockets.clone()))
             .build()
             .await

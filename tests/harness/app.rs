@@ -5,10 +5,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
+use axum::Extension;
 use axum::body::Bytes;
 use axum::http::HeaderMap;
-use priyo_core::model::{Clock, Role, Timestamp};
-use priyo_core::{Accounts, Audience, ChatEngine, Event, FileStore, Limits};
+use priyo_core::model::{ClientAddress, Clock, Role, Timestamp};
+use priyo_core::{Accounts, Audience, ChatEngine, Event, FileStore, Limits, Rates};
 use serde_json::Value;
 
 use crate::{Answer, Database, Person, Recorder, Registry, Wire, accounts};
@@ -21,13 +22,15 @@ const BEGIN_MS: i64 = 1_795_400_135_850;
 pub struct Settings {
     /// The bounds on clients.
     pub limits: Limits,
+    /// How often they may do what, whatever the bounds say. Nothing is counted.
+    pub rates: Rates,
     /// The accounts. Self-service roles are on, as in development.
     pub accounts: Accounts,
 }
 
 impl Default for Settings {
     fn default() -> Self {
-        Self { limits: Limits::default(), accounts: accounts() }
+        Self { limits: Limits::default(), rates: Rates::off(), accounts: accounts() }
     }
 }
 
@@ -52,6 +55,8 @@ impl TestApp {
 
     /// An empty chat with other settings.
     pub async fn with(settings: Settings) -> Self {
+        let Settings { mut limits, rates, accounts } = settings;
+        limits.rates = rates;
         let database = Database::new();
         let clock_ms = Arc::new(AtomicI64::new(BEGIN_MS));
         let clock = {
@@ -60,9 +65,9 @@ impl TestApp {
         };
         let recorder = Arc::new(Recorder::default());
         let engine = database
-            .engine(settings.accounts)
+            .engine(accounts)
             .await
-            .limits(settings.limits)
+            .limits(limits)
             .clock(clock.clone())
             .transport(recorder.clone())
             .files(FileStore::local(database.folder().join("uploads")).unwrap())
@@ -132,6 +137,13 @@ impl TestApp {
     /// How many rows a table has.
     pub async fn rows(&self, table: &str) -> u64 {
         self.database.rows(table).await
+    }
+
+    /// The way to it from an address.
+    pub fn wire_from(&self, address: &str) -> Wire {
+        let Wire::Router(router) = &self.wire else { return self.wire.clone() };
+        let from = ClientAddress::of(address.parse().unwrap());
+        Wire::Router(router.clone().layer(Extension(from)))
     }
 
     /// A request of somebody who is not signed in.

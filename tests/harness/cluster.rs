@@ -4,8 +4,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use std::time::Duration;
 
-use sqlx::Connection;
 use sqlx::postgres::PgConnection;
+use sqlx::{AssertSqlSafe, Connection, Executor};
 use tempfile::TempDir;
 use tokio::time::{Instant, sleep};
 
@@ -91,6 +91,36 @@ impl Cluster {
         succeeded(self.run("resume").await);
     }
 
+    /// Lets commits wait for a standby that is said to be there, or no more. There is none: a commit is done then, and
+    /// nobody is told.
+    pub async fn waits_for_standby(&self, waits: bool) {
+        const SHOWN: &str =
+            "SELECT count(*) FROM pg_settings WHERE name = 'synchronous_standby_names' AND setting = $1";
+        let name = if waits { "nobody" } else { "" };
+        let mut connection = PgConnection::connect(&self.url).await.unwrap();
+        let set = format!("ALTER SYSTEM SET synchronous_standby_names = '{name}'");
+        connection.execute(AssertSqlSafe(set)).await.unwrap();
+        connection.execute("SELECT pg_reload_conf()").await.unwrap();
+        let deadline = Instant::now() + PATIENCE;
+        while sqlx::query_scalar::<_, i64>(SHOWN).bind(name).fetch_one(&mut connection).await.unwrap() == 0 {
+            assert!(Instant::now() < deadline, "the setting is not taken");
+            sleep(Duration::from_millis(2)).await;
+        }
+    }
+
+    /// Waits until one of our connections waits for this event, as PostgreSQL calls it.
+    pub async fn sees_wait(&self, event: &str) {
+        const WAITING: &str = "SELECT count(*) FROM pg_stat_activity
+            WHERE wait_event = $1 AND application_name = 'priyo'";
+        let mut connection = PgConnection::connect(&self.url).await.unwrap();
+        let deadline = Instant::now() + PATIENCE;
+        while sqlx::query_scalar::<_, i64>(WAITING).bind(event).fetch_one(&mut connection).await.unwrap() == 0
+        {
+            assert!(Instant::now() < deadline, "nobody waits for {event}");
+            sleep(Duration::from_millis(2)).await;
+        }
+    }
+
     /// Waits until it takes connections.
     pub async fn accepts(&self) {
         let deadline = Instant::now() + PATIENCE;
@@ -130,7 +160,6 @@ fn succeeded(output: Output) -> Output {
 
 #[cfg(test)]
 mod tests {
-    use sqlx::Executor;
     use tokio::time::timeout;
 
     use super::*;

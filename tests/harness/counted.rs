@@ -41,4 +41,4 @@ impl CountedStorage {
 }
 
 /// What the engine writes when it has the time.
-const BEHIND: [&str; 2] = ["set_delivered", "set_last_seen"];
+const BEHIND: [&str; 3] = ["set_delivered", "set_last_seen", "delete_ended"];

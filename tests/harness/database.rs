@@ -9,9 +9,9 @@ use priyo_core::{ChatEngine, EngineBuilder};
 use serde_json::Value;
 use tempfile::TempDir;
 
-use crate::Cluster;
 use crate::postgres::Schema;
 use crate::sqlite::File;
+use crate::{Cluster, Fingerprint};
 
 /// The variable that chooses the storage.
 const STORAGE: &str = "PRIYO_TEST_STORAGE";
@@ -112,6 +112,19 @@ impl Database {
             Place::Sqlite(file) => file.query(sql),
             Place::Postgres(schema) => schema.query(sql).await,
         }
+    }
+
+    /// All that is stored, to be compared with what is stored at another time.
+    pub async fn fingerprint(&self) -> Fingerprint {
+        let mut found = Fingerprint::default();
+        let tables = match &self.place {
+            Place::Sqlite(file) => file.everything(),
+            Place::Postgres(schema) => schema.everything().await,
+        };
+        for (table, rows) in tables {
+            found.add(&table, rows);
+        }
+        found
     }
 
     /// Everything that is stored, as text.

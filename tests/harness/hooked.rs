@@ -7,14 +7,16 @@ use std::time::Duration;
 use async_trait::async_trait;
 use priyo_core::model::{
     Conversation, ConversationCursor, ConversationId, ConversationStatus, ConversationSummary, FileId,
-    FileRecord, MessageId, MessagePage, MessageRange, MessageWithReads, Page, SessionId, Timestamp, User,
-    UserId,
+    FileRecord, MessageId, MessagePage, MessageRange, MessageWithReads, OwnSession, Page, SessionId,
+    Timestamp, User, UserChange, UserId, UserList,
 };
 use priyo_core::storage::{
     Addition, Appended, AuditEntry, ConversationRow, ConversationStore, Created, DeliveredMark,
-    FileRecordStore, MessageSpan, MessageStore, NewMessageRow, NewSession, ReadOutcome, RefreshToken, Result,
-    Rotation, Session, SessionStore, Standing, StatusChange, Storage, TokenHash, UserStore,
+    FileRecordStore, LooseFile, MessageSpan, MessageStore, NewMessageRow, NewSession, PasswordRow,
+    ReadOutcome, Reader, Reading, RefreshToken, Result, Rotation, Session, SessionStore, Standing,
+    StatusChange, Storage, TokenHash, UserStore, UserUpdate,
 };
+use tokio::sync::Notify;
 
 /// A storage that tells of each call, by the name of the method, before it is made. What is told of it may count
 /// calls, fail them, or panic as a storage of somebody else's may. Cheap to clone; all clones are the same.
@@ -22,6 +24,8 @@ use priyo_core::storage::{
 pub struct Hooked {
     storage: Arc<dyn Storage>,
     hook: Arc<dyn Fn(&'static str) -> Result<()> + Send + Sync>,
+    /// A call that waits, and for what.
+    held: Option<(&'static str, Arc<Notify>)>,
     /// Whether it says that others use it too, and so leaves closing it to the last of them.
     is_shared: bool,
 }
@@ -32,7 +36,19 @@ impl Hooked {
         storage: Arc<dyn Storage>,
         hook: impl Fn(&'static str) -> Result<()> + Send + Sync + 'static,
     ) -> Self {
-        Self { storage, hook: Arc::new(hook), is_shared: false }
+        Self { storage, hook: Arc::new(hook), held: None, is_shared: false }
+    }
+
+    /// Has one call wait until it is told to go on.
+    pub fn holding(self, call: &'static str, until: Arc<Notify>) -> Self {
+        Self { held: Some((call, until)), ..self }
+    }
+
+    async fn call(&self, name: &'static str) -> Result<()> {
+        if let Some((_, until)) = self.held.as_ref().filter(|(held, _)| *held == name) {
+            until.notified().await;
+        }
+        (self.hook)(name)
     }
 
     /// Says that others use it too, and so does not close what another clone may still need: the last one does when
@@ -53,7 +69,7 @@ macro_rules! passed_on {
         #[async_trait]
         impl $store for Hooked {
             $(async fn $name(&self, $($argument: $type),*) -> Result<$result> {
-                (self.hook)(stringify!($name))?;
+                self.call(stringify!($name)).await?;
                 self.storage.$name($($argument),*).await
             })*
         }
@@ -67,19 +83,27 @@ passed_on! {
         user(id: UserId) -> Option<User>;
         host_user(external_id: &str) -> Option<User>;
         account(email: &str) -> Option<(User, String)>;
+        password_hash(id: UserId) -> Option<String>;
+        replace_password_hash(id: UserId, old: &str, new: &str) -> bool;
+        change_password(new: &PasswordRow) -> Option<Vec<SessionId>>;
+        users(list: &UserList) -> Page<User>;
+        update_user(id: UserId, change: UserChange, at: Timestamp) -> UserUpdate;
         set_last_seen(users: &[UserId], at: Timestamp) -> ();
-        contacts_of(id: UserId) -> Vec<UserId>;
+        contacts_of(users: &[UserId]) -> Vec<Vec<UserId>>;
         audit(entries: &[AuditEntry]) -> ();
     }
     SessionStore {
-        create_session(session: &NewSession, token: &RefreshToken) -> ();
+        create_session(session: &NewSession, token: &RefreshToken, password_hash: Option<&str>) -> bool;
         session(id: SessionId) -> Option<Session>;
+        ended_sessions(of: &[SessionId]) -> Vec<SessionId>;
         rotate_refresh_token(
             presented: &TokenHash, next: &RefreshToken, now: Timestamp, grace: Duration
         ) -> Rotation;
         session_of_token(token: &TokenHash) -> Option<SessionId>;
         revoke_session(id: SessionId, at: Timestamp) -> ();
         revoke_sessions_of(user: UserId, at: Timestamp) -> Vec<SessionId>;
+        sessions_of(user: UserId, now: Timestamp, limit: u32) -> Vec<OwnSession>;
+        delete_ended(before: Timestamp, limit: u32) -> u64;
     }
     ConversationStore {
         create_conversation(new: &ConversationRow) -> Created;
@@ -101,6 +125,9 @@ passed_on! {
         messages(
             conversation: ConversationId, range: MessageRange, limit: u32, max_bytes: usize
         ) -> MessagePage;
+        messages_for(
+            reader: Reader, conversation: ConversationId, range: MessageRange, limit: u32, max_bytes: usize
+        ) -> Option<Reading>;
         messages_in(spans: &[MessageSpan], max_bytes: usize) -> Vec<MessageWithReads>;
         mark_read(
             user: UserId, messages: &[MessageId], within: Option<ConversationId>, at: Timestamp
@@ -109,10 +136,15 @@ passed_on! {
         set_delivered(marks: &[DeliveredMark]) -> ();
     }
     FileRecordStore {
-        create_file(file: &FileRecord) -> ();
+        create_file(file: &FileRecord, max_bytes: u64) -> bool;
         file(id: FileId) -> Option<FileRecord>;
         file_named(stored_name: &str) -> Option<FileRecord>;
         is_attached(file: FileId, user: Option<UserId>) -> bool;
+        stored_bytes(user: UserId) -> u64;
+        loosen_unsent_files(before: Timestamp, limit: u32, at: Timestamp) -> u32;
+        note_loose_file(file: &LooseFile) -> ();
+        loose_files(until: Timestamp, limit: u32) -> Vec<LooseFile>;
+        forget_loose_files(stored_names: &[String]) -> ();
     }
 }
 

@@ -12,12 +12,16 @@
 
 mod answer;
 mod app;
+mod bucket;
 mod client;
 mod cluster;
 mod counted;
 mod database;
+mod fingerprint;
 mod hooked;
+mod memory;
 mod mounted;
+mod packet;
 mod people;
 mod polling;
 mod postgres;
@@ -36,11 +40,14 @@ mod wire;
 
 pub use answer::{Answer, assert_keys, keys};
 pub use app::{Settings, TestApp};
+pub use bucket::TestBucket;
 pub use client::{Client, Counted, Outgoing, Step, Told};
 pub use cluster::Cluster;
 pub use counted::CountedStorage;
 pub use database::Database;
+pub use fingerprint::Fingerprint;
 pub use hooked::Hooked;
+pub use memory::Memory;
 pub use mounted::{Mounted, Served, accounts};
 pub use people::{Person, Registry};
 pub use polling::Polling;
@@ -54,10 +61,19 @@ pub use socket::{Came, Refused, Socket};
 pub use sqlite::sqlite;
 pub use starting::{Ended, Starting};
 pub use tokens::{ACCESS_SECRET, Forged, REFRESH_SECRET, unsigned};
-pub use usage::{may_open, open_files, resident_bytes};
+pub use usage::{may_open, open_files, open_files_of_clients, resident_bytes};
 pub use wire::Wire;
 
 use std::time::Duration;
+
+use priyo_core::{Limits, Rates};
+
+/// The bounds on clients as they are shipped, but that nothing is counted: for tests of something else.
+pub fn uncounted() -> Limits {
+    let mut limits = Limits::default();
+    limits.rates = Rates::off();
+    limits
+}
 
 /// How long a test waits for something that must come. Nothing waits that long unless it fails.
 pub const PATIENCE: Duration = Duration::from_secs(10);

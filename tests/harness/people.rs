@@ -64,8 +64,13 @@ impl Registry {
             user_id: user.id,
             created_at: now,
             expires_at: now.after(std::time::Duration::from_hours(30 * 24)),
+            user_agent: None,
         };
-        self.storage.create_session(&row, &stored).await.unwrap();
+        assert!(
+            self.storage.create_session(&row, &stored, None).await.unwrap(),
+            "{} is disabled",
+            user.username
+        );
         Person {
             id: user_id,
             name: user.username.clone(),
@@ -127,6 +132,12 @@ impl Person {
     pub async fn post(&self, path: impl AsRef<str>, body: Value) -> Answer {
         let body = body.to_string();
         self.send("POST", path.as_ref(), Some("application/json"), body.into()).await
+    }
+
+    /// PATCH with a JSON body.
+    #[allow(clippy::needless_pass_by_value, reason = "so that a test can write `json!` in place")]
+    pub async fn patch(&self, path: impl AsRef<str>, body: Value) -> Answer {
+        self.send("PATCH", path.as_ref(), Some("application/json"), body.to_string().into()).await
     }
 
     /// POST without a body.

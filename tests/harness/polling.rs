@@ -49,11 +49,20 @@ impl Polling {
 
     /// The next packet that is not a heartbeat.
     pub async fn next(&mut self) -> String {
+        self.try_next().await.expect("the session is not over")
+    }
+
+    /// The next packet that is not a heartbeat; `None` when the session is over.
+    pub async fn try_next(&mut self) -> Option<String> {
         loop {
             if let Some(packet) = self.packets.pop_front() {
-                return packet;
+                return Some(packet);
             }
-            let answer = self.wire.send("GET", &path(Some(&self.sid)), &[], Bytes::new()).await.expect(200);
+            let answer = self.wire.send("GET", &path(Some(&self.sid)), &[], Bytes::new()).await;
+            if (400..500).contains(&answer.status) {
+                return None;
+            }
+            let answer = answer.expect(200);
             for packet in answer.text().split(RECORD) {
                 if packet == "2" {
                     self.send("3").await;

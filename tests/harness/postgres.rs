@@ -56,19 +56,25 @@ impl Schema {
     }
 
     pub(crate) async fn query(&self, sql: &str) -> Vec<Value> {
-        let sql = format!("SELECT to_jsonb(it)::text FROM ({sql}) it");
-        let rows = sqlx::query_scalar(AssertSqlSafe(sql)).fetch_all(&mut self.connect().await).await;
-        let rows: Vec<String> = rows.unwrap();
-        rows.iter().map(|row| serde_json::from_str(row).unwrap()).collect()
+        query_on(&mut self.connect().await, sql).await
+    }
+
+    /// The rows of every table.
+    pub(crate) async fn everything(&self) -> Vec<(String, Vec<Value>)> {
+        let tables = "SELECT relname FROM pg_class
+            WHERE relnamespace = current_schema()::regnamespace AND relkind = 'r'";
+        let mut connection = self.connect().await;
+        let mut all = Vec::new();
+        for table in query_on(&mut connection, tables).await {
+            let name = table["relname"].as_str().unwrap().to_owned();
+            let rows = query_on(&mut connection, &format!("SELECT * FROM {name}")).await;
+            all.push((name, rows));
+        }
+        all
     }
 
     pub(crate) async fn dump(&self) -> String {
-        let tables = "SELECT relname FROM pg_class
-            WHERE relnamespace = current_schema()::regnamespace AND relkind = 'r'";
-        let mut rows = Vec::new();
-        for table in self.query(tables).await {
-            rows.extend(self.query(&format!("SELECT * FROM {}", table["relname"])).await);
-        }
+        let rows: Vec<Value> = self.everything().await.into_iter().flat_map(|(_, rows)| rows).collect();
         assert!(!rows.is_empty(), "nothing is there at all");
         Value::from(rows).to_string()
     }
@@ -99,6 +105,13 @@ impl Schema {
         let options: PgConnectOptions = self.server.parse().unwrap();
         PgConnection::connect_with(&options.options([("search_path", &self.name)])).await.unwrap()
     }
+}
+
+async fn query_on(connection: &mut PgConnection, sql: &str) -> Vec<Value> {
+    let sql = format!("SELECT to_jsonb(it)::text FROM ({sql}) it");
+    let rows = sqlx::query_scalar(AssertSqlSafe(sql)).fetch_all(connection).await;
+    let rows: Vec<String> = rows.unwrap();
+    rows.iter().map(|row| serde_json::from_str(row).unwrap()).collect()
 }
 
 /// A fresh, migrated storage, and nothing that would have to outlive it.

@@ -1,10 +1,11 @@
 //! A transport that remembers what it was told.
 
+use std::collections::BTreeSet;
 use std::sync::Mutex;
 
 use async_trait::async_trait;
 use priyo_core::events::Revocation;
-use priyo_core::model::UserId;
+use priyo_core::model::{SessionId, UserId};
 use priyo_core::{Audience, Event, Transport};
 
 /// A transport that remembers. The engine answers a call after it has told its transports, so that a test need not
@@ -24,6 +25,16 @@ impl Recorder {
     /// What accesses have ended since this was last asked.
     pub fn take_revoked(&self) -> Vec<Revocation> {
         std::mem::take(&mut self.revoked.lock().unwrap())
+    }
+
+    /// The sessions that have ended since this was last asked, each once: a use of what is left of one may say so again.
+    /// Nothing else has.
+    pub fn take_ended_sessions(&self) -> BTreeSet<SessionId> {
+        let session = |revocation| match revocation {
+            Revocation::Session(id) => id,
+            other => panic!("{other:?}"),
+        };
+        self.take_revoked().into_iter().map(session).collect()
     }
 }
 

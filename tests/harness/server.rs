@@ -15,7 +15,9 @@ use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep, timeout};
 
 use crate::signal::signal;
-use crate::{ACCESS_SECRET, Database, PATIENCE, Person, REFRESH_SECRET, Refused, Registry, Socket, Wire};
+use crate::{
+    ACCESS_SECRET, Database, Memory, PATIENCE, Person, REFRESH_SECRET, Refused, Registry, Socket, Wire,
+};
 
 /// What both kinds of server are to a test.
 #[derive(Debug)]
@@ -34,6 +36,22 @@ impl Site {
     pub(crate) fn new(addr: SocketAddr, database: Database) -> Self {
         let wire = Wire::http(&format!("http://{addr}"));
         Self { addr, wire, database, registry: OnceCell::new() }
+    }
+
+    /// Another way to it, with connections of its own, which end with it.
+    pub fn another_wire(&self) -> Wire {
+        Wire::http(&format!("http://{}", self.addr))
+    }
+
+    /// Gives people another way to it: the connections of the one that they had end.
+    pub fn rewire(&self, people: &mut [Person]) {
+        let wire = self.another_wire();
+        people.iter_mut().for_each(|person| person.wire = wire.clone());
+    }
+
+    /// The database that it is on.
+    pub fn database(&self) -> &Database {
+        &self.database
     }
 
     async fn registry(&self) -> &Registry {
@@ -77,9 +95,14 @@ impl Site {
 
     /// The value of a series that the server measures, named with its labels; 0 when there is none.
     pub async fn measured(&self, series: &str) -> f64 {
+        self.all_measured([series]).await[0]
+    }
+
+    /// The values of several series, of one moment.
+    pub async fn all_measured<const N: usize>(&self, series: [&str; N]) -> [f64; N] {
         let text = self.wire.send("GET", "/metrics", &[], Bytes::new()).await.expect(200).text();
-        let of = |line: &str| line.strip_prefix(series)?.strip_prefix(' ')?.parse().ok();
-        text.lines().find_map(of).unwrap_or(0.0)
+        let of = |series: &str, line: &str| line.strip_prefix(series)?.strip_prefix(' ')?.parse().ok();
+        series.map(|series| text.lines().find_map(|line| of(series, line)).unwrap_or(0.0))
     }
 
     /// A live connection of a person.
@@ -93,9 +116,7 @@ impl Site {
     ///
     /// The text of the server's `connect_error`.
     pub async fn try_socket(&self, of: &Person) -> Result<Socket, Refused> {
-        let mut socket = Socket::connect(self.addr, &of.token).await?;
-        socket.settle().await;
-        Ok(socket)
+        Socket::connect(self.addr, &of.token).await
     }
 }
 
@@ -194,12 +215,22 @@ impl ServerProcess {
 
     /// Starts the program where a process may have only so many files open.
     pub async fn start_limited(database: &Database, others: &[(&str, &str)], open_files: u32) -> Self {
-        let limited = || {
+        Self::start_by(|| after(&format!("ulimit -n {open_files}")), database, others).await
+    }
+
+    /// Starts the program where every file that does not say otherwise is made with these permissions taken away.
+    pub async fn start_under_umask(database: &Database, mask: u32) -> Self {
+        Self::start_by(|| after(&format!("umask {mask:03o}")), database, &[]).await
+    }
+
+    /// Starts the program where it may have only so much memory.
+    pub async fn start_within(database: &Database, others: &[(&str, &str)], memory: &Memory) -> Self {
+        let within = || {
             let mut shell = Command::new("sh");
-            shell.arg("-c").arg(format!("ulimit -n {open_files} && exec \"$0\"")).arg(program());
+            shell.args(["-c", "echo $$ >\"$1\" && exec \"$0\""]).arg(program()).arg(memory.door());
             shell
         };
-        Self::start_by(limited, database, others).await
+        Self::start_by(within, database, others).await
     }
 
     async fn start_by(command: impl Fn() -> Command, database: &Database, others: &[(&str, &str)]) -> Self {
@@ -229,6 +260,11 @@ impl ServerProcess {
         self.child.id().expect("it runs")
     }
 
+    /// All that it, and those before it on the same database, have said.
+    pub fn log(&self) -> String {
+        std::fs::read_to_string(self.database.folder().join("log")).unwrap()
+    }
+
     /// Kills the program at once (SIGKILL).
     pub async fn kill_nine(mut self) {
         self.child.kill().await.unwrap();
@@ -247,6 +283,13 @@ impl Deref for ServerProcess {
     fn deref(&self) -> &Site {
         &self.site
     }
+}
+
+/// The program, in a process that has done this as a shell before.
+fn after(command: &str) -> Command {
+    let mut shell = Command::new("sh");
+    shell.arg("-c").arg(format!("{command} && exec \"$0\"")).arg(program());
+    shell
 }
 
 /// The program that was built beside the running test.

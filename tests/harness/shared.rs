@@ -20,7 +20,9 @@ impl SharedStorage {
         let unreadable = Arc::new(AtomicBool::new(false));
         let is_unreadable = unreadable.clone();
         let storage = Hooked::new(storage, move |call| {
-            if ["messages", "messages_in"].contains(&call) && is_unreadable.load(Ordering::Relaxed) {
+            if ["messages", "messages_for", "messages_in"].contains(&call)
+                && is_unreadable.load(Ordering::Relaxed)
+            {
                 return Err(StorageError::Unavailable("a test has made it so".into()));
             }
             Ok(())

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 
 use futures_util::{SinkExt, StreamExt};
 use serde_json::{Value, json};
-use tokio::io::Interest;
+use tokio::io::{AsyncWriteExt, Interest};
 use tokio::net::{TcpSocket, TcpStream};
 use tokio::time::{Instant, timeout_at};
 use tokio_tungstenite::tungstenite::Message;
@@ -14,6 +14,7 @@ use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
 use tokio_tungstenite::{WebSocketStream, client_async_with_config};
 
 use crate::PATIENCE;
+use crate::packet::Packet;
 
 /// A connected socket. It reads only while it is asked for something, so one that is left alone has stopped reading.
 #[derive(Debug)]
@@ -26,6 +27,8 @@ pub struct Socket {
     next_ack: u64,
     /// Whether the server said that the namespace was left.
     told_to_go: bool,
+    /// Every text frame as it came, if it is asked for.
+    tape: Option<Vec<String>>,
 }
 
 /// What is read at once, in bytes.
@@ -47,15 +50,6 @@ pub enum Came {
     Ack(u64, Value),
     /// The end of the connection.
     End,
-}
-
-/// One thing that the server said.
-enum Packet {
-    Connected,
-    Refused(Value),
-    Event(String, Value),
-    Ack(u64, Value),
-    Disconnected,
 }
 
 impl Socket {
@@ -115,8 +109,14 @@ impl Socket {
         // There may be thousands of them.
         let config = WebSocketConfig::default().read_buffer_size(READ_BUFFER);
         let (stream, _) = client_async_with_config(request, stream, Some(config)).await.ok()?;
-        let mut socket =
-            Self { stream, pending: VecDeque::new(), acks: Vec::new(), next_ack: 0, told_to_go: false };
+        let mut socket = Self {
+            stream,
+            pending: VecDeque::new(),
+            acks: Vec::new(),
+            next_ack: 0,
+            told_to_go: false,
+            tape: None,
+        };
         let greeting = socket.raw().await?;
         assert!(greeting.starts_with("0{"), "{greeting}");
         Some(socket)
@@ -189,22 +189,30 @@ impl Socket {
 
     /// Waits for the acknowledgement of this number; `None` when the connection ends before.
     pub async fn try_ack(&mut self, number: u64) -> Option<Value> {
+        let deadline = Instant::now() + PATIENCE * 3;
         loop {
             if let Some(at) = self.acks.iter().position(|(n, _)| *n == number) {
                 return Some(self.acks.swap_remove(at).1);
             }
-            let packet = self.packet().await?;
+            let packet = timeout_at(deadline, self.packet()).await.expect("no acknowledgement comes")?;
             self.keep(packet);
         }
     }
 
+    /// Waits for the acknowledgement of this number; `None` when none comes until the deadline.
+    pub async fn try_ack_by(&mut self, number: u64, deadline: Instant) -> Option<Value> {
+        timeout_at(deadline, self.try_ack(number)).await.ok().flatten()
+    }
+
     /// Waits for the next acknowledgement of any number.
     pub async fn any_ack(&mut self) -> (u64, Value) {
+        let deadline = Instant::now() + PATIENCE * 3;
         loop {
             if !self.acks.is_empty() {
                 return self.acks.remove(0);
             }
-            let packet = self.packet().await.expect("hung up before an acknowledgement");
+            let packet = timeout_at(deadline, self.packet()).await.expect("no acknowledgement comes");
+            let packet = packet.expect("hung up before an acknowledgement");
             self.keep(packet);
         }
     }
@@ -246,8 +254,7 @@ impl Socket {
         }
     }
 
-    /// Waits until the server has handled something of this client. That it is connected it is told a moment before
-    /// anything is announced to it.
+    /// Waits until the server has handled something of this client.
     pub async fn settle(&mut self) {
         self.ask("tests:nothing", Value::Null).await;
     }
@@ -268,6 +275,16 @@ impl Socket {
         self.pending.drain(..).collect()
     }
 
+    /// Keeps every frame from now on.
+    pub fn record(&mut self) {
+        self.tape.get_or_insert_default();
+    }
+
+    /// The frames that came since they are kept, and were not asked for yet.
+    pub fn recorded(&mut self) -> Vec<String> {
+        self.tape.as_mut().map(std::mem::take).unwrap_or_default()
+    }
+
     /// Whether the server has reset the connection. Asks the kernel and reads nothing, so a client that has stopped
     /// reading can know. It is told once.
     pub fn was_reset(&self) -> bool {
@@ -280,9 +297,14 @@ impl Socket {
         timeout_at(deadline, self.stream.get_ref().ready(Interest::ERROR)).await.is_ok()
     }
 
-    /// Waits until the connection has ended, whatever comes before; says whether it did in time.
+    /// Waits until the connection has ended, and keeps what comes before; says whether it did in time.
     pub async fn ends_by(&mut self, deadline: Instant) -> bool {
-        timeout_at(deadline, async { while self.packet().await.is_some() {} }).await.is_ok()
+        let to_the_end = async {
+            while let Some(packet) = self.packet().await {
+                self.keep(packet);
+            }
+        };
+        timeout_at(deadline, to_the_end).await.is_ok()
     }
 
     /// How many events of one name have come and were not asked for yet.
@@ -308,6 +330,16 @@ impl Socket {
         self.stream.flush().await.expect("the connection is open");
     }
 
+    /// Sends text frames in one write to a server that may have hung up; says whether it could.
+    pub async fn try_send_burst(&mut self, frames: &[&str]) -> bool {
+        for frame in frames {
+            if self.stream.feed(Message::text(*frame)).await.is_err() {
+                return false;
+            }
+        }
+        self.stream.flush().await.is_ok()
+    }
+
     /// Emits an event to a server that may have hung up, and asks for an acknowledgement; gives its number, or
     /// `None` when it could not be sent.
     pub async fn try_emit_asking(&mut self, event: &str, argument: impl Into<Value>) -> Option<u64> {
@@ -324,7 +356,17 @@ impl Socket {
 
     /// Sends a binary frame as it is.
     pub async fn send_binary(&mut self, bytes: &[u8]) {
-        self.stream.send(Message::binary(bytes.to_vec())).await.expect("the connection is open");
+        assert!(self.try_send_binary(bytes).await, "the connection is open");
+    }
+
+    /// Sends a binary frame to a server that may have hung up; says whether it could.
+    pub async fn try_send_binary(&mut self, bytes: &[u8]) -> bool {
+        self.stream.send(Message::binary(bytes.to_vec())).await.is_ok()
+    }
+
+    /// Sends bytes that are no frame, or none that a WebSocket library would write; says whether it could.
+    pub async fn try_send_bare(&mut self, bytes: &[u8]) -> bool {
+        self.stream.get_mut().write_all(bytes).await.is_ok()
     }
 
     /// Hangs up, as a browser does when its page is closed.
@@ -334,15 +376,20 @@ impl Socket {
 
     /// The next text frame; `None` when the connection has ended.
     async fn raw(&mut self) -> Option<String> {
-        // More than from one ping of the server to the next.
-        let deadline = Instant::now() + PATIENCE * 3;
         loop {
+            // More than from one ping of the server to the next.
+            let deadline = Instant::now() + PATIENCE * 3;
             match timeout_at(deadline, self.stream.next()).await.expect("the server says nothing") {
                 Some(Ok(Message::Text(text))) if text.as_str() == "2" => {
                     // A heartbeat. A server that has just gone need not hear the answer.
                     let _ = self.stream.send(Message::text("3")).await;
                 }
-                Some(Ok(Message::Text(text))) => return Some(text.as_str().to_owned()),
+                Some(Ok(Message::Text(text))) => {
+                    if let Some(tape) = &mut self.tape {
+                        tape.push(text.as_str().to_owned());
+                    }
+                    return Some(text.as_str().to_owned());
+                }
                 Some(Ok(Message::Close(_)) | Err(_)) | None => return None,
                 Some(Ok(_)) => {}
             }
@@ -365,35 +412,5 @@ impl Socket {
             Packet::Disconnected => self.told_to_go = true,
             Packet::Connected | Packet::Refused(_) => {}
         }
-    }
-}
-
-impl Packet {
-    /// Reads a text frame; `None` for what only the Engine.IO layer is concerned with.
-    fn parse(frame: &str) -> Option<Self> {
-        let body = frame.strip_prefix('4')?;
-        let (kind, body) = body.split_at_checked(1)?;
-        // Some servers name the namespace also when it is the root.
-        let body = body.strip_prefix("/,").unwrap_or(body);
-        let json = |text: &str| -> Value {
-            serde_json::from_str(text).unwrap_or_else(|e| panic!("bad JSON ({e}) in {frame}"))
-        };
-        Some(match kind {
-            "0" => Self::Connected,
-            "1" => Self::Disconnected,
-            "2" => {
-                let mut parts = json(body);
-                let payload = parts.get_mut(1).map(Value::take).unwrap_or_default();
-                Self::Event(parts[0].as_str().expect("an event has a name").to_owned(), payload)
-            }
-            "3" => {
-                let digits = body.find(|c: char| !c.is_ascii_digit()).unwrap_or(body.len());
-                let mut parts = json(&body[digits..]);
-                let answer = parts.get_mut(0).map(Value::take).unwrap_or_default();
-                Self::Ack(body[..digits].parse().expect("an acknowledgement has a number"), answer)
-            }
-            "4" => Self::Refused(json(body)),
-            other => panic!("unexpected packet type {other}: {frame}"),
-        })
     }
 }

@@ -47,6 +47,13 @@ impl File {
         rows.map(|row| Value::Object(row.unwrap())).collect()
     }
 
+    /// The rows of every table.
+    pub(crate) fn everything(&self) -> Vec<(String, Vec<Value>)> {
+        let tables = self.query("SELECT name FROM sqlite_master WHERE type = 'table'");
+        let names = tables.iter().map(|table| table["name"].as_str().unwrap().to_owned());
+        names.map(|name| (name.clone(), self.query(&format!("SELECT * FROM {name}")))).collect()
+    }
+
     /// The bytes themselves: they also have what was deleted.
     pub(crate) fn dump(&self) -> String {
         let file = fs::read(&self.0).unwrap();
@@ -77,14 +84,16 @@ fn json(cell: Cell) -> Value {
         Cell::Integer(number) => number.into(),
         Cell::Real(number) => number.into(),
         Cell::Text(text) => text.into(),
-        Cell::Blob(bytes) => uuid(&bytes).into(),
+        Cell::Blob(bytes) => id_or_hex(&bytes).into(),
     }
 }
 
-/// The text form of an id.
-fn uuid(bytes: &[u8]) -> String {
+/// The text form of an id, or of what is longer than one.
+fn id_or_hex(bytes: &[u8]) -> String {
     let hex: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
-    assert_eq!(hex.len(), 32, "{hex} is no id");
+    if hex.len() != 32 {
+        return hex;
+    }
     [&hex[..8], &hex[8..12], &hex[12..16], &hex[16..20], &hex[20..]].join("-")
 }
 

@@ -3,6 +3,7 @@
 use jsonwebtoken::{Algorithm, EncodingKey, Header};
 use priyo_core::model::{SessionId, Timestamp};
 use serde_json::{Map, Value, json};
+use sha2::{Digest, Sha256};
 
 /// The access secret of every test server.
 pub const ACCESS_SECRET: &str = "tests-access-0123456789abcdefghijklmnopqrstuv";
@@ -66,6 +67,13 @@ impl Forged {
         jsonwebtoken::encode(&Header::new(self.algorithm), &self.claims, &key).unwrap()
     }
 
+    /// The claims under another header, whose algorithm may be one that was not used: this signs by HMAC-SHA256.
+    pub fn signed_under(&self, header: &Value) -> String {
+        let message = self.with_header(header, "");
+        let message = message.trim_end_matches('.');
+        format!("{message}.{}", base64url(&hmac(self.secret.as_bytes(), message.as_bytes())))
+    }
+
     /// The claims under another header, with `signature` behind them.
     pub fn with_header(&self, header: &Value, signature: &str) -> String {
         unsigned(header, &Value::Object(self.claims.clone()), signature)
@@ -74,14 +82,26 @@ impl Forged {
 
 /// A token of parts that no library would put together.
 pub fn unsigned(header: &Value, claims: &Value, signature: &str) -> String {
-    format!("{}.{}.{signature}", base64url(&header.to_string()), base64url(&claims.to_string()))
+    let (header, claims) = (header.to_string(), claims.to_string());
+    format!("{}.{}.{signature}", base64url(header.as_bytes()), base64url(claims.as_bytes()))
+}
+
+/// HMAC-SHA256 (RFC 2104) under a key of at most one block.
+fn hmac(key: &[u8], message: &[u8]) -> [u8; 32] {
+    let pad = |with: u8| {
+        let mut block = [with; 64];
+        block.iter_mut().zip(key).for_each(|(byte, key)| *byte ^= key);
+        block
+    };
+    let inner = Sha256::new().chain_update(pad(0x36)).chain_update(message).finalize();
+    Sha256::new().chain_update(pad(0x5c)).chain_update(inner).finalize().into()
 }
 
 /// RFC 4648, section 5, without padding.
-fn base64url(text: &str) -> String {
+fn base64url(bytes: &[u8]) -> String {
     const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
     let mut out = String::new();
-    for group in text.as_bytes().chunks(3) {
+    for group in bytes.chunks(3) {
         let bytes = [group[0], group.get(1).copied().unwrap_or(0), group.get(2).copied().unwrap_or(0)];
         let word = u32::from_be_bytes([0, bytes[0], bytes[1], bytes[2]]);
         for place in 0..=group.len() {
@@ -94,14 +114,21 @@ fn base64url(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::base64url;
+    use super::{base64url, hmac};
+
+    /// RFC 4231, section 4.3.
+    #[test]
+    fn a_signature_is_that_of_the_rfc() {
+        let tag = hmac(b"Jefe", b"what do ya want for nothing?").map(|byte| format!("{byte:02x}")).concat();
+        assert_eq!(tag, "5bdcc146bf60754e6a042426089575c75a003f089d2739839dec58b964ec3843");
+    }
 
     #[test]
     fn base64url_is_that_of_the_rfc() {
         for (plain, coded) in [("", ""), ("f", "Zg"), ("fo", "Zm8"), ("foo", "Zm9v"), ("foobar", "Zm9vYmFy")]
         {
-            assert_eq!(base64url(plain), coded);
+            assert_eq!(base64url(plain.as_bytes()), coded);
         }
-        assert_eq!(base64url("\u{3ff}\u{3ff}"), "z7_Pvw");
+        assert_eq!(base64url("\u{3ff}\u{3ff}".as_bytes()), "z7_Pvw");
     }
 }

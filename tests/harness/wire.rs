@@ -1,5 +1,7 @@
 //! The way a request takes: straight into a router, or through a port.
 
+use std::time::Duration;
+
 use axum::Router;
 use axum::body::{Body, Bytes};
 use axum::http::Request;
@@ -20,8 +22,9 @@ pub enum Wire {
 impl Wire {
     /// To a server at `base`, such as `http://127.0.0.1:4000`.
     pub fn http(base: &str) -> Self {
-        let client = reqwest::Client::builder().no_proxy().timeout(crate::PATIENCE * 3).build().unwrap();
-        Self::Http(client, base.to_owned())
+        // What is not used is soon closed, so that a server can be seen at rest.
+        let client = reqwest::Client::builder().no_proxy().timeout(crate::PATIENCE * 3);
+        Self::Http(client.pool_idle_timeout(Duration::from_secs(1)).build().unwrap(), base.to_owned())
     }
 
     /// Sends a request exactly as given.

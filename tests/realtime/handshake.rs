@@ -1,8 +1,11 @@
 //! Who is let in.
 
 use priyo_core::model::Clock;
-use priyo_tests::{Polling, Refused, Socket, TestServer};
+use priyo_tests::{PATIENCE, Polling, Refused, Socket, TestServer};
 use serde_json::{Value, json};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::time::{Instant, timeout};
 
 use crate::within;
 
@@ -63,7 +66,7 @@ async fn a_good_token_of_a_user_who_is_gone_finds_no_user() {
 
 #[tokio::test]
 async fn a_user_has_at_most_twenty_sockets_and_may_come_back_when_one_is_gone() {
-    let server = TestServer::start().await;
+    let server = TestServer::start_with(&[("SOCKETS_PER_USER", "20")]).await;
     let (alice, bob) = (server.customer("alice").await, server.customer("bob").await);
     let mut sockets = Vec::new();
     for _ in 0..20 {
@@ -99,6 +102,36 @@ async fn a_client_that_polls_is_let_in_and_refused_alike() {
     assert_eq!(client.ask("conversation:join", conversation.clone()).await["ok"], true);
     alice.says(&conversation, "hello").await;
     assert_eq!(client.event("message:new").await["content"], "hello");
+}
+
+#[tokio::test]
+async fn a_connection_whose_upgrade_was_refused_does_not_end_with_the_session() {
+    let server = TestServer::start().await;
+    let alice = server.customer("alice").await;
+    let client = Polling::connect(server.wire.clone(), &alice.token).await;
+    // As one that a proxy uses for many clients.
+    let mut stream = TcpStream::connect(server.addr).await.unwrap();
+    let path = format!("/socket.io/?EIO=4&transport=websocket&sid={}", client.sid());
+    ask_plainly(&mut stream, &path, "connection: upgrade\r\nupgrade: websocket\r\n", "HTTP/1.1 400").await;
+
+    alice.post_nothing("/api/auth/logout").await.expect(200);
+    let path = format!("/socket.io/?EIO=4&transport=polling&sid={}", client.sid());
+    let deadline = Instant::now() + PATIENCE;
+    while server.wire.send("GET", &path, &[], "".into()).await.status == 200 {
+        assert!(Instant::now() < deadline, "the session goes on");
+    }
+
+    ask_plainly(&mut stream, "/health", "", "HTTP/1.1 200").await;
+}
+
+async fn ask_plainly(stream: &mut TcpStream, path: &str, headers: &str, answer: &str) {
+    let request = format!("GET {path} HTTP/1.1\r\nhost: localhost\r\n{headers}\r\n");
+    stream.write_all(request.as_bytes()).await.unwrap();
+    let mut read = Vec::new();
+    while !String::from_utf8_lossy(&read).contains(answer) {
+        let more = timeout(PATIENCE, stream.read_buf(&mut read)).await.expect("an answer").unwrap();
+        assert!(more > 0, "hung up after {:?}", String::from_utf8_lossy(&read));
+    }
 }
 
 #[tokio::test]

@@ -3,19 +3,25 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a surprise must fail the test")]
 
 mod access;
+mod accounts;
+mod arriving;
 mod backlog;
 mod bad_input;
 mod conversations;
 mod expiry;
 mod handshake;
 mod joining;
+#[path = "../../examples/custom_storage/memory/mod.rs"]
+mod memory;
 mod messages;
 mod own_transport;
 mod presence;
+mod rates;
 mod receipts;
 mod slow;
 mod sync;
 mod typing;
+mod waiting;
 
 use priyo_tests::{Person, TestServer};
 use tokio::time::{Duration, Instant};

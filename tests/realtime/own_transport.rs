@@ -1,14 +1,14 @@
 //! A transport of a host's own, whose connections listen by the engine's interface alone.
 
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, OnceLock};
 
 use async_trait::async_trait;
-use priyo_core::engine::Entry;
+use priyo_core::engine::{Entry, WeakEngine};
 use priyo_core::events::Revocation;
 use priyo_core::model::{ConversationId, ConversationKind, HostUser, NewConversation, NewMessage, UserId};
 use priyo_core::storage::sqlite::SqliteStorage;
-use priyo_core::{Accounts, Audience, Caller, ChatEngine, Error, Event, Transport};
-use priyo_tests::{ACCESS_SECRET, REFRESH_SECRET};
+use priyo_core::{Accounts, Audience, Caller, ChatEngine, EngineBuilder, Error, Event, Transport};
+use priyo_tests::{ACCESS_SECRET, PATIENCE, REFRESH_SECRET, uncounted};
 use tempfile::TempDir;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
@@ -64,14 +64,17 @@ struct Host {
 
 impl Host {
     async fn start() -> Self {
+        Self::start_with(None).await
+    }
+
+    async fn start_with(other: Option<Arc<dyn Transport>>) -> Self {
         let dir = TempDir::new().unwrap();
         let storage = SqliteStorage::open(dir.path().join("priyo.db")).unwrap();
         let channels = Arc::new(Channels::default());
         let engine = ChatEngine::builder(storage, Accounts::new(ACCESS_SECRET, REFRESH_SECRET))
-            .transport(channels.clone())
-            .build()
-            .await
-            .unwrap();
+            .limits(uncounted())
+            .transport(channels.clone());
+        let engine = other.into_iter().fold(engine, EngineBuilder::transport).build().await.unwrap();
         let alice = Caller::new(&engine.users().upsert(HostUser::new("1", "alice")).await.unwrap());
         let bob = Caller::new(&engine.users().upsert(HostUser::new("2", "bob")).await.unwrap());
         let (participant_ids, kind) = (vec![bob.user_id], ConversationKind::Group);
@@ -158,4 +161,47 @@ async fn a_closed_engine_lets_nobody_listen() {
     let host = Host::start().await;
     let refused = host.bob_listens(0, async || host.engine.close().await).await;
     assert!(matches!(refused, Err(Error::Unavailable(_))), "{refused:?}");
+}
+
+/// Ends the connection of whoever begins to write, as one may that cannot be reached.
+#[derive(Debug, Default)]
+struct HangsUp {
+    engine: OnceLock<WeakEngine>,
+    caller: OnceLock<Caller>,
+    heard: Mutex<Vec<&'static str>>,
+}
+
+#[async_trait]
+impl Transport for HangsUp {
+    fn deliver(&self, _: &Audience, event: &Event) -> Vec<UserId> {
+        self.heard.lock().unwrap().push(event.name());
+        if let (Event::TypingStarted(_), Some(engine), Some(caller)) =
+            (event, self.engine.get().and_then(WeakEngine::upgrade), self.caller.get())
+        {
+            engine.disconnected(caller);
+        }
+        Vec::new()
+    }
+
+    fn revoke(&self, _: &Revocation) {}
+
+    async fn close(&self) {}
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn it_may_tell_of_a_disconnection_while_it_is_told_who_writes() {
+    let hangs_up = Arc::new(HangsUp::default());
+    let host = Host::start_with(Some(hangs_up.clone())).await;
+    let alice = host.engine.connected(host.alice.clone(), None).unwrap();
+    hangs_up.engine.set(host.engine.downgrade()).unwrap();
+    hangs_up.caller.set(alice.clone()).unwrap();
+    let (engine, conversation) = (host.engine.clone(), host.conversation);
+
+    let typing = tokio::spawn(async move { engine.start_typing(&alice, conversation).await });
+
+    let typing = tokio::time::timeout(PATIENCE, typing).await;
+    typing.expect("it waits for itself").unwrap().unwrap();
+    let mut heard = std::mem::take(&mut *hangs_up.heard.lock().unwrap());
+    heard.retain(|name| name.starts_with("typing"));
+    assert_eq!(heard, ["typing:start", "typing:stop"]);
 }

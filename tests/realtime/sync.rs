@@ -3,8 +3,10 @@
 use std::collections::BTreeMap;
 
 use priyo_core::ChatEngine;
-use priyo_core::model::{ConversationId, Known, NewMessage};
-use priyo_tests::{CountedStorage, Person, Socket, TestApp, TestServer, accounts, assert_keys, sqlite};
+use priyo_core::model::{ConversationId, Known, MessageRange, NewMessage};
+use priyo_tests::{
+    CountedStorage, Person, Socket, TestApp, TestServer, accounts, assert_keys, sqlite, uncounted,
+};
 use serde_json::{Value, json};
 
 use crate::pair;
@@ -303,7 +305,7 @@ async fn an_admin_may_name_any_which_is_noted_and_delivers_nothing() {
 async fn a_sync_of_many_conversations_asks_the_storage_no_more_often_than_one_of_few() {
     let (storage, _folder) = sqlite().await;
     let storage = CountedStorage::new(storage);
-    let app = ChatEngine::builder(storage.storage(), accounts()).build().await.unwrap();
+    let app = ChatEngine::builder(storage.storage(), accounts()).limits(uncounted()).build().await.unwrap();
     let people = people(&app).await;
     let mut calls = Vec::new();
     for count in [2, 150] {
@@ -328,6 +330,36 @@ async fn a_sync_of_many_conversations_asks_the_storage_no_more_often_than_one_of
     println!("calls of the storage: {calls:?}");
     assert_eq!(calls[..2], calls[2..], "of a participant, and of an administrator from outside");
     assert!(calls.iter().all(|calls| *calls <= 5));
+}
+
+#[tokio::test]
+async fn what_one_who_comes_back_has_missed_is_one_call_of_the_storage() {
+    let (storage, _folder) = sqlite().await;
+    let storage = CountedStorage::new(storage);
+    let app = ChatEngine::builder(storage.storage(), accounts()).build().await.unwrap();
+    let people = people(&app).await;
+    let new = priyo_core::model::NewConversation {
+        participant_ids: vec![people[1].user_id],
+        kind: priyo_core::model::ConversationKind::Group,
+        name: None,
+    };
+    let id = app.create_conversation(&people[0], new).await.unwrap().id;
+    for text in ["one", "two", "three"] {
+        app.send_message(&people[0], NewMessage::text(id, text)).await.unwrap();
+    }
+
+    // An administrator is noted in the audit log besides.
+    for (caller, calls) in [(&people[1], 1), (&people[2], 2)] {
+        for after in [Some(0), None] {
+            storage.take();
+            let joining = app.join(caller, id, after).await.unwrap();
+            assert_eq!(joining.backlog().messages.len(), if after.is_some() { 3 } else { 0 });
+            joining.finish(|entry| entry.is_ok()).await;
+            assert_eq!(storage.take(), calls, "joining after {after:?}");
+        }
+        let page = app.messages(caller, id, MessageRange::Page(1), None).await.unwrap();
+        assert_eq!((page.items.len(), storage.take()), (3, calls), "reading history");
+    }
 }
 
 /// Two customers and an administrator.

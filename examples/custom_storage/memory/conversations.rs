@@ -156,7 +156,7 @@ impl State {
         self.users.get(&user).is_some_and(|(user, _)| !user.disabled)
     }
 
-    fn standing(&self, id: ConversationId, user: UserId) -> Option<Standing> {
+    pub(super) fn standing(&self, id: ConversationId, user: UserId) -> Option<Standing> {
         let room = self.rooms.get(&id)?;
         Some(Standing {
             is_participant: room.has(user),

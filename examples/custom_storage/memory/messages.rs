@@ -1,18 +1,18 @@
-//! Messages, who has read them, and the files they carry.
+//! Messages, and who has read them.
 
 use std::collections::BTreeSet;
 
 use async_trait::async_trait;
 use priyo_core::model::{
-    ConversationId, ConversationStatus, FileId, FileRecord, MessageId, MessagePage, MessageRange,
-    MessageWithReads, Timestamp, UserId,
+    ConversationId, ConversationStatus, MessageId, MessagePage, MessageRange, MessageWithReads, Timestamp,
+    UserId,
 };
 use priyo_core::storage::{
-    Appended, DeliveredMark, FileRecordStore, MessageSpan, MessageStore, NewMessageRow, ReadMark,
-    ReadOutcome, Result,
+    Appended, DeliveredMark, MessageSpan, MessageStore, NewMessageRow, ReadMark, ReadOutcome, Reader,
+    Reading, Result,
 };
 
-use super::{MemoryStorage, Room, Said, State, insert, taken};
+use super::{MemoryStorage, Room, Said, State, insert};
 
 #[async_trait]
 impl MessageStore for MemoryStorage {
@@ -40,38 +40,27 @@ impl MessageStore for MemoryStorage {
         limit: u32,
         max_bytes: usize,
     ) -> Result<MessagePage> {
+        self.run(|state| Ok(state.page(conversation, range, limit, max_bytes)))
+    }
+
+    async fn messages_for(
+        &self,
+        reader: Reader,
+        conversation: ConversationId,
+        range: MessageRange,
+        limit: u32,
+        max_bytes: usize,
+    ) -> Result<Option<Reading>> {
         self.run(|state| {
-            let Some(room) = state.rooms.get(&conversation) else {
-                return Ok(MessagePage { items: Vec::new(), has_more: false, last_seq: 0 });
-            };
-            let last_seq = room.last_seq();
-            // The numbers have no gaps: where a page begins, and whether there is more, is plain arithmetic. It
-            // must not overflow, whatever a client asks for.
-            let seqs: Box<dyn Iterator<Item = u64>> = match range {
-                MessageRange::Page(page) => {
-                    let newer = page.saturating_sub(1).saturating_mul(limit.into());
-                    Box::new((1..=last_seq.saturating_sub(newer)).rev())
-                }
-                MessageRange::Before(seq) => Box::new((1..=last_seq.min(seq.saturating_sub(1))).rev()),
-                MessageRange::After(seq) => Box::new(seq.saturating_add(1)..=last_seq),
-            };
-            let (mut items, mut bytes) = (Vec::new(), 0);
-            for said in seqs.take(limit as usize).filter_map(|seq| room.said.get(seq as usize - 1)) {
-                let item = state.message_with_reads(said);
-                bytes += item.message.content.len();
-                if bytes > max_bytes && !items.is_empty() {
-                    break;
-                }
-                items.push(item);
+            let Some(standing) = state.standing(conversation, reader.user_id) else { return Ok(None) };
+            let mut page = state.page(conversation, range, limit, max_bytes);
+            if !standing.is_participant && !reader.from_outside {
+                (page.items, page.has_more) = (Vec::new(), false);
             }
-            let has_more = match range {
-                MessageRange::After(_) => items.last().is_some_and(|item| item.message.seq < last_seq),
-                MessageRange::Page(_) | MessageRange::Before(_) => {
-                    items.reverse();
-                    items.first().is_some_and(|item| item.message.seq > 1)
-                }
-            };
-            Ok(MessagePage { items, has_more, last_seq })
+            let room = &state.rooms[&conversation];
+            let senders: BTreeSet<UserId> = page.items.iter().map(|item| item.message.sender.id).collect();
+            let present = senders.into_iter().filter(|sender| room.has(*sender)).collect();
+            Ok(Some(Reading { standing, page, present }))
         })
     }
 
@@ -149,6 +138,46 @@ impl MessageStore for MemoryStorage {
 }
 
 impl State {
+    fn page(
+        &self,
+        conversation: ConversationId,
+        range: MessageRange,
+        limit: u32,
+        max_bytes: usize,
+    ) -> MessagePage {
+        let Some(room) = self.rooms.get(&conversation) else {
+            return MessagePage { items: Vec::new(), has_more: false, last_seq: 0 };
+        };
+        let last_seq = room.last_seq();
+        // The numbers have no gaps: where a page begins, and whether there is more, is plain arithmetic. It must not
+        // overflow, whatever a client asks for.
+        let seqs: Box<dyn Iterator<Item = u64>> = match range {
+            MessageRange::Page(page) => {
+                let newer = page.saturating_sub(1).saturating_mul(limit.into());
+                Box::new((1..=last_seq.saturating_sub(newer)).rev())
+            }
+            MessageRange::Before(seq) => Box::new((1..=last_seq.min(seq.saturating_sub(1))).rev()),
+            MessageRange::After(seq) => Box::new(seq.saturating_add(1)..=last_seq),
+        };
+        let (mut items, mut bytes) = (Vec::new(), 0);
+        for said in seqs.take(limit as usize).filter_map(|seq| room.said.get(seq as usize - 1)) {
+            let item = self.message_with_reads(said);
+            bytes += item.message.content.len();
+            if bytes > max_bytes && !items.is_empty() {
+                break;
+            }
+            items.push(item);
+        }
+        let has_more = match range {
+            MessageRange::After(_) => items.last().is_some_and(|item| item.message.seq < last_seq),
+            MessageRange::Page(_) | MessageRange::Before(_) => {
+                items.reverse();
+                items.first().is_some_and(|item| item.message.seq > 1)
+            }
+        };
+        MessagePage { items, has_more, last_seq }
+    }
+
     /// Decides on one message, and stores it if it is good.
     fn append(&mut self, row: NewMessageRow) -> Result<Appended> {
         let Some(room) = self.rooms.get(&row.conversation_id) else { return Ok(Appended::NoConversation) };
@@ -207,34 +236,5 @@ impl Room {
             other.sender == row.sender && other.client_message_id.as_ref() == Some(name)
         };
         self.said.iter().find(|said| is_same(&said.row))
-    }
-}
-
-#[async_trait]
-impl FileRecordStore for MemoryStorage {
-    async fn create_file(&self, file: &FileRecord) -> Result<()> {
-        self.run(|state| {
-            if state.files.values().any(|other| other.stored_name == file.stored_name) {
-                return Err(taken());
-            }
-            insert(&mut state.files, file.id, file.clone())
-        })
-    }
-
-    async fn file(&self, id: FileId) -> Result<Option<FileRecord>> {
-        self.run(|state| Ok(state.files.get(&id).cloned()))
-    }
-
-    async fn file_named(&self, stored_name: &str) -> Result<Option<FileRecord>> {
-        self.run(|state| Ok(state.files.values().find(|file| file.stored_name == stored_name).cloned()))
-    }
-
-    async fn is_attached(&self, file: FileId, user: Option<UserId>) -> Result<bool> {
-        self.run(|state| {
-            let carries =
-                |said: &Said| said.row.attachment.as_ref().is_some_and(|carried| carried.file_id == file);
-            let mut rooms = state.rooms.values().filter(|room| user.is_none_or(|user| room.has(user)));
-            Ok(rooms.any(|room| room.said.iter().any(carries)))
-        })
     }
 }

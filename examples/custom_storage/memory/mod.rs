@@ -7,8 +7,10 @@
 
 mod accounts;
 mod conversations;
+mod files;
 mod messages;
 
+use std::collections::BTreeMap;
 use std::collections::hash_map::{Entry, HashMap};
 use std::hash::Hash;
 use std::sync::{Mutex, PoisonError};
@@ -19,7 +21,8 @@ use priyo_core::model::{
     MessageWithReads, Participant, Read, SessionId, Timestamp, User, UserId,
 };
 use priyo_core::storage::{
-    AuditEntry, ConversationRow, NewMessageRow, NewSession, Result, Session, Storage, StorageError, TokenHash,
+    AuditEntry, ConversationRow, LooseFile, NewMessageRow, NewSession, Result, Session, Storage,
+    StorageError, TokenHash,
 };
 
 /// A [`Storage`] that forgets everything when it is dropped.
@@ -31,14 +34,23 @@ pub(crate) struct MemoryStorage(Mutex<Option<State>>);
 struct State {
     /// With the password hash of one who can log in.
     users: HashMap<UserId, (User, Option<String>)>,
-    /// And whether each was revoked.
-    sessions: HashMap<SessionId, (NewSession, bool)>,
+    sessions: HashMap<SessionId, SessionRow>,
     tokens: HashMap<TokenHash, Token>,
     rooms: HashMap<ConversationId, Room>,
     /// Where each message is.
     places: HashMap<MessageId, (ConversationId, u64)>,
     files: HashMap<FileId, FileRecord>,
+    loose: BTreeMap<String, LooseFile>,
     audit_log: Vec<AuditEntry>,
+}
+
+#[derive(Debug)]
+struct SessionRow {
+    made: NewSession,
+    last_used_at: Timestamp,
+    /// Unless it is used again.
+    ends_at: Timestamp,
+    is_revoked: bool,
 }
 
 #[derive(Debug, Clone)]
@@ -122,9 +134,10 @@ impl Storage for MemoryStorage {
 /// What a reader sees is put together from what is stored, each time: who renames themselves is renamed everywhere.
 impl State {
     fn session(&self, id: SessionId) -> Option<Session> {
-        let (session, revoked) = self.sessions.get(&id)?;
-        let (user, _) = self.users.get(&session.user_id)?;
-        Some(Session { id, user: user.clone(), expires_at: session.expires_at, revoked: *revoked })
+        let row = self.sessions.get(&id)?;
+        let (user, _) = self.users.get(&row.made.user_id)?;
+        let (expires_at, revoked) = (row.made.expires_at, row.is_revoked);
+        Some(Session { id, user: user.clone(), expires_at, revoked })
     }
 
     fn conversation(&self, room: &Room) -> Conversation {

@@ -1,6 +1,7 @@
 //! Who is calling: the only place where a token becomes a [`Caller`].
 
 mod accounts;
+mod links;
 mod password;
 mod session;
 mod token;
@@ -14,12 +15,13 @@ use async_trait::async_trait;
 pub use accounts::Accounts;
 pub use token::Tokens;
 
-pub(crate) use password::Hasher;
+pub(crate) use links::{LinkKeys, Signature};
+pub(crate) use password::{Hasher, Verdict};
 pub(crate) use session::SessionAuthenticator;
 pub(crate) use token::{TokenKeys, hash_token};
 
-use crate::error::{Error, Result};
-use crate::model::{ConnectionId, Role, SessionId, Timestamp, User, UserId};
+use crate::error::Result;
+use crate::model::{ConnectionId, Origin, Role, SessionId, Timestamp, User, UserId};
 
 /// A user who has proved who they are.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -36,6 +38,8 @@ pub struct Caller {
     pub expires_at: Option<Timestamp>,
     /// The live connection they speak through; none for a single request.
     pub connection_id: Option<ConnectionId>,
+    /// Where they call from. The doors set it; an [`Authenticator`] need not.
+    pub origin: Origin,
 }
 
 impl Caller {
@@ -49,7 +53,15 @@ impl Caller {
             session_id: None,
             expires_at: None,
             connection_id: None,
+            origin: Origin::default(),
         }
+    }
+
+    /// The same caller, from there.
+    #[must_use]
+    pub fn with_origin(mut self, origin: Origin) -> Self {
+        self.origin = origin;
+        self
     }
 
     /// The same caller, speaking through a live connection.
@@ -70,14 +82,6 @@ impl Caller {
     pub fn is_admin(&self) -> bool {
         self.role == Role::Admin
     }
-
-    /// Refuses a caller who has none of these roles.
-    pub(crate) fn require(&self, required: &'static [Role]) -> Result<()> {
-        if required.contains(&self.role) {
-            return Ok(());
-        }
-        Err(Error::RoleRequired { required, current: Some(self.role) })
-    }
 }
 
 /// Turns a token into a [`Caller`], for REST and sockets alike.
@@ -90,7 +94,7 @@ pub trait Authenticator: Debug + Send + Sync + 'static {
     ///
     /// # Errors
     ///
-    /// [`Error::InvalidToken`] when it is nobody's, has expired or was revoked; [`Error::UnknownUser`] when it is
+    /// [`Error::InvalidToken`](crate::Error::InvalidToken) when it is nobody's, has expired or was revoked; [`Error::UnknownUser`](crate::Error::UnknownUser) when it is
     /// good but its user is gone.
     async fn authenticate(&self, token: &str) -> Result<Caller>;
 
@@ -100,7 +104,7 @@ pub trait Authenticator: Debug + Send + Sync + 'static {
     ///
     /// # Errors
     ///
-    /// [`Error::InvalidToken`] when their access has ended.
+    /// [`Error::InvalidToken`](crate::Error::InvalidToken) when their access has ended.
     async fn recheck(&self, caller: &Caller) -> Result<Caller> {
         Ok(caller.clone())
     }

@@ -9,7 +9,7 @@ use async_trait::async_trait;
 
 use super::{Authenticator, Caller, TokenKeys};
 use crate::error::{Error, Result};
-use crate::model::{Clock, SessionId, Timestamp};
+use crate::model::{Clock, SessionId, Timestamp, UserId};
 use crate::storage::{Session, Storage};
 
 /// Checks access tokens, and the sessions behind them in a small cache.
@@ -32,6 +32,16 @@ impl SessionAuthenticator {
             cache.epoch += 1;
             cache.young.remove(&id);
             cache.old.remove(&id);
+        });
+    }
+
+    /// Forgets what is remembered of a user, after they have changed.
+    pub(crate) fn forget_user(&self, id: UserId) {
+        self.with_cache(|cache| {
+            cache.epoch += 1;
+            for generation in [&mut cache.young, &mut cache.old] {
+                generation.retain(|_, entry| entry.caller.user_id != id);
+            }
         });
     }
 
@@ -62,13 +72,18 @@ impl Authenticator for SessionAuthenticator {
         let now = self.clock.now();
         let proof = self.keys.check_access(token, now).ok_or(Error::InvalidToken)?;
         let caller = self.caller(proof.session_id, now).await?;
+        // The session decides; a token that names somebody else beside it was never given out.
+        if caller.user_id != proof.user_id {
+            return Err(Error::InvalidToken);
+        }
         Ok(Caller { expires_at: Some(proof.expires_at), ..caller })
     }
 
     async fn recheck(&self, caller: &Caller) -> Result<Caller> {
         let session = caller.session_id.ok_or(Error::InvalidToken)?;
         let now = self.caller(session, self.clock.now()).await?;
-        Ok(Caller { expires_at: caller.expires_at, connection_id: caller.connection_id, ..now })
+        let (connection_id, origin) = (caller.connection_id, caller.origin.clone());
+        Ok(Caller { expires_at: caller.expires_at, connection_id, origin, ..now })
     }
 }
 

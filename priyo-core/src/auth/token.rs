@@ -10,7 +10,7 @@ use uuid::Uuid;
 
 use super::Accounts;
 use crate::error::{Error, Result};
-use crate::model::{SessionId, Timestamp, User};
+use crate::model::{SessionId, Timestamp, User, UserId};
 use crate::storage::TokenHash;
 
 /// What a client holds after it has signed in.
@@ -52,6 +52,7 @@ struct Claims {
 /// What a valid token says.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Proof {
+    pub(crate) user_id: UserId,
     pub(crate) session_id: SessionId,
     pub(crate) expires_at: Timestamp,
 }
@@ -62,20 +63,22 @@ const REFRESH: &str = "refresh";
 
 /// Signs and checks tokens with the secrets of [`Accounts`].
 pub(crate) struct TokenKeys {
-    access: Pair,
-    refresh: Pair,
+    access: Keys,
+    refresh: Keys,
     access_ttl: Duration,
     rules: Validation,
 }
 
-struct Pair {
+struct Keys {
     sign: EncodingKey,
-    check: DecodingKey,
+    /// The one that belongs to it first, and then that of the time before.
+    check: Vec<DecodingKey>,
 }
 
-impl Pair {
-    fn new(secret: &[u8]) -> Self {
-        Self { sign: EncodingKey::from_secret(secret), check: DecodingKey::from_secret(secret) }
+impl Keys {
+    fn new(secret: &[u8], previous: Option<&[u8]>) -> Self {
+        let check = [secret].into_iter().chain(previous).map(DecodingKey::from_secret).collect();
+        Self { sign: EncodingKey::from_secret(secret), check }
     }
 }
 
@@ -84,8 +87,8 @@ impl TokenKeys {
         // A host that enables another backend of the library too would make it panic at first use.
         let _ = jsonwebtoken::crypto::aws_lc::DEFAULT_PROVIDER.install_default();
         Self {
-            access: Pair::new(&accounts.access_secret),
-            refresh: Pair::new(&accounts.refresh_secret),
+            access: Keys::new(&accounts.access_secret, accounts.previous_access_secret.as_deref()),
+            refresh: Keys::new(&accounts.refresh_secret, accounts.previous_refresh_secret.as_deref()),
             access_ttl: accounts.access_ttl,
             rules: rules(),
         }
@@ -118,17 +121,19 @@ impl TokenKeys {
         self.check(&self.refresh, token, REFRESH, now)
     }
 
-    fn check(&self, keys: &Pair, token: &str, typ: &str, now: Timestamp) -> Option<Proof> {
+    fn check(&self, keys: &Keys, token: &str, typ: &str, now: Timestamp) -> Option<Proof> {
         // Ours are under 1 kB: no work for anything that is not.
         if token.len() > 8 * 1024 {
             return None;
         }
-        let claims = jsonwebtoken::decode::<Claims>(token, &keys.check, &self.rules).ok()?.claims;
+        let decode = |key| jsonwebtoken::decode::<Claims>(token, key, &self.rules).ok();
+        let claims = keys.check.iter().find_map(decode)?.claims;
         let now = now.as_secs();
         let begun = claims.iat.max(claims.nbf.unwrap_or(claims.iat)) <= now + LEEWAY_SECS;
         let good = claims.typ == typ && claims.exp > now && begun;
         let session_id = SessionId::from_client(&claims.sid);
         good.then(|| Proof {
+            user_id: UserId::from_client(&claims.user_id),
             session_id,
             expires_at: Timestamp::from_millis(claims.exp.saturating_mul(1000)),
         })
@@ -161,7 +166,7 @@ impl Claims {
     }
 }
 
-fn sign(keys: &Pair, claims: &Claims) -> Result<String> {
+fn sign(keys: &Keys, claims: &Claims) -> Result<String> {
     jsonwebtoken::encode(&Header::new(Algorithm::HS256), claims, &keys.sign).map_err(Error::internal)
 }
 

@@ -1,10 +1,11 @@
-//! The engine's own accounts: register, log in, renew, log out.
+//! The engine's own accounts: register, log in, renew.
 
+use super::audit::Deed;
+use super::unanswered::is_unanswered;
 use super::{AccountKeeper, ChatEngine};
-use crate::auth::{Caller, Tokens, hash_token};
+use crate::auth::{Caller, Tokens, Verdict, hash_token};
 use crate::error::{Error, Result};
-use crate::events::Revocation;
-use crate::model::{Login, Registration, Role, SessionId, Timestamp, User, UserId};
+use crate::model::{Login, Origin, Registration, Role, SessionId, Timestamp, User, UserId};
 use crate::storage::{NewSession, RefreshToken, Rotation, Session};
 
 /// A user who has signed in, and the tokens to show for it.
@@ -19,26 +20,38 @@ pub struct SignedIn {
 const TAKEN: &str = "User with this email or username already exists";
 
 impl ChatEngine {
-    /// Makes an account and signs it in.
+    /// Makes an account and signs it in. `from` is where the request comes from, as far as that is known.
     ///
     /// # Errors
     ///
+    /// - [`Error::RateLimited`] when too many are made from there; an administrator's do not count.
     /// - [`Error::RoleRequired`] when a role is asked for that only an administrator may give.
     /// - [`Error::Validation`] when e-mail, username or password are not what [`Registration::parse`] would take.
     /// - [`Error::Conflict`] when the e-mail or the username is taken, which of them is not said.
     /// - [`Error::Overloaded`] when too many passwords are being hashed.
     /// - [`Error::RouteNotFound`] when the engine keeps no accounts.
-    pub async fn register(&self, caller: Option<&Caller>, new: Registration) -> Result<SignedIn> {
+    pub async fn register(
+        &self,
+        caller: Option<&Caller>,
+        new: Registration,
+        from: &Origin,
+    ) -> Result<SignedIn> {
         let by = caller.map(|caller| caller.role);
+        if by != Some(Role::Admin) {
+            self.count_registration(from.address)?;
+        }
         if new.role != Role::Customer
             && !self.keeper()?.settings.self_service_roles
             && by != Some(Role::Admin)
         {
+            let deed = Deed::by(caller.map(|caller| caller.user_id), from, "authorization_denied");
+            self.inner.audit.note(deed.saying("register_with_a_role").refused());
             return Err(Error::RoleRequired { required: &[Role::Admin], current: by });
         }
+        let (actor, origin) = (caller.map(|caller| caller.user_id), from.clone());
         self.to_the_end(async move |engine: Self| {
-            let user = engine.create_account(new).await?;
-            engine.sign_in(user).await
+            let user = engine.make_account(new, actor, &origin).await?;
+            engine.sign_in(user, None, &origin).await
         })
         .await
     }
@@ -49,6 +62,10 @@ impl ChatEngine {
     ///
     /// As [`register`](Self::register), but for the role.
     pub async fn create_account(&self, new: Registration) -> Result<User> {
+        self.make_account(new, None, &Origin::default()).await
+    }
+
+    async fn make_account(&self, new: Registration, actor: Option<UserId>, from: &Origin) -> Result<User> {
         // A parser has looked at it already, but a host program may come without one.
         new.check()?;
         let password_hash = self.keeper()?.hasher.hash(new.password).await?;
@@ -63,32 +80,67 @@ impl ChatEngine {
             created_at: self.now(),
             last_seen: None,
         };
-        if self.inner.storage.create_account(&user, &password_hash).await? {
-            Ok(user)
-        } else {
-            Err(Error::Conflict(TAKEN))
-        }
+        self.store_account(&user, &password_hash).await?;
+        let action = match user.role {
+            Role::Admin => "admin_created",
+            Role::Agent => "agent_created",
+            Role::Customer => return Ok(user),
+        };
+        self.inner.audit.note(Deed::by(actor, from, action).to(&user.id));
+        Ok(user)
     }
 
-    /// Signs a user in with e-mail and password.
+    pub(super) async fn store_account(&self, user: &User, password_hash: &str) -> Result<()> {
+        if self.inner.storage.create_account(user, password_hash).await? {
+            return Ok(());
+        }
+        Err(Error::Conflict(TAKEN))
+    }
+
+    /// Signs a user in with e-mail and password. A stored hash that is of another program or another time is replaced.
+    /// `from` is where the request comes from.
     ///
     /// # Errors
     ///
+    /// - [`Error::RateLimited`] when there were too many logins from there, to this account or to any. What comes from
+    ///   elsewhere does not count: nobody can keep a user out.
     /// - [`Error::InvalidCredentials`] when there is no such account, it is disabled, or the password is another;
-    ///   after the same work in each case.
+    ///   after the same work in each case, unless the account was imported and nobody has logged in to it yet.
     /// - [`Error::Overloaded`] when too many passwords are being hashed.
     /// - [`Error::RouteNotFound`] when the engine keeps no accounts.
-    pub async fn login(&self, login: Login) -> Result<SignedIn> {
+    pub async fn login(&self, login: Login, from: &Origin) -> Result<SignedIn> {
         let keeper = self.keeper()?;
+        self.count_login(&login.email, from.address)?;
         // No e-mail has a NUL, and not every storage can be asked for one.
         let account = match &login.email {
             email if email.contains('\0') => None,
             email => self.inner.storage.account(email).await?,
         };
-        let (user, password_hash) = account.unzip();
-        let matches = keeper.hasher.verify(login.password, password_hash).await?;
-        let user = user.filter(|user| matches && !user.disabled).ok_or(Error::InvalidCredentials)?;
-        self.to_the_end(async move |engine: Self| engine.sign_in(user).await).await
+        let (user, hash) = account.unzip();
+        let verdict = keeper.hasher.verify(login.password, hash.clone()).await?;
+        let refuse = |user: Option<UserId>| {
+            let deed =
+                user.into_iter().fold(Deed::by(None, from, "login_failed"), |deed, user| deed.to(&user));
+            self.inner.audit.note(deed.refused());
+            Error::InvalidCredentials
+        };
+        let (Some(user), Some(hash), Verdict::Right { better }) = (user.clone(), hash, verdict) else {
+            return Err(refuse(user.map(|user| user.id)));
+        };
+        if user.disabled {
+            return Err(refuse(Some(user.id)));
+        }
+        let origin = from.clone();
+        self.to_the_end(async move |engine: Self| {
+            let mut proved = hash;
+            if let Some(better) = better
+                && engine.inner.storage.replace_password_hash(user.id, &proved, &better).await?
+            {
+                proved = better;
+            }
+            engine.sign_in(user, Some(&proved), &origin).await
+        })
+        .await
     }
 
     /// Trades a refresh token for new tokens. It is good once; presented again later than its grace, it ends the
@@ -98,48 +150,39 @@ impl ChatEngine {
     ///
     /// - [`Error::InvalidRefreshToken`] when it is not, or no longer, good.
     /// - [`Error::RouteNotFound`] when the engine keeps no accounts.
-    pub async fn refresh(&self, refresh_token: &str) -> Result<SignedIn> {
+    pub async fn refresh(&self, refresh_token: &str, from: &Origin) -> Result<SignedIn> {
         let keeper = self.keeper()?;
         let now = self.now();
         let proof = keeper.keys.check_refresh(refresh_token, now).ok_or(Error::InvalidRefreshToken)?;
         let presented = hash_token(refresh_token);
+        let origin = from.clone();
         self.to_the_end(async move |engine: Self| {
             let session = engine.inner.storage.session(proof.session_id).await?;
             let session = session.filter(|s| !s.user.disabled).ok_or(Error::InvalidRefreshToken)?;
-            let (tokens, next) = engine.keeper()?.tokens(&session.user, session.id, now, session.expires_at)?;
+            let (tokens, next) =
+                engine.keeper()?.tokens(&session.user, session.id, now, session.expires_at)?;
             let grace = engine.keeper()?.settings.refresh_grace;
-            match engine.inner.storage.rotate_refresh_token(&presented, &next, now, grace).await? {
+            let rotation = engine.inner.storage.rotate_refresh_token(&presented, &next, now, grace).await;
+            if is_unanswered(&rotation) {
+                // It may have ended the session.
+                engine.keeper()?.sessions.forget_session(session.id);
+            }
+            match rotation? {
                 Rotation::Rotated(Session { user, .. }) => Ok(SignedIn { user, tokens }),
-                Rotation::Invalid => Err(Error::InvalidRefreshToken),
+                Rotation::Invalid => {
+                    if session.revoked {
+                        // Perhaps by another try, of which nobody was told.
+                        engine.end_sessions(&[session.id])?;
+                    }
+                    Err(Error::InvalidRefreshToken)
+                }
                 Rotation::Reused(session) => {
-                    tracing::warn!(user.id = %session.user.id, "a used refresh token came again: session ended");
+                    let deed = Deed::by(Some(session.user.id), &origin, "refresh_token_reused");
+                    engine.inner.audit.note(deed.to(&session.id));
                     engine.end_sessions(&[session.id])?;
                     Err(Error::InvalidRefreshToken)
                 }
             }
-        })
-        .await
-    }
-
-    /// Ends the caller's session, or all of the caller's sessions: their tokens are refused from now on and their
-    /// connections closed.
-    ///
-    /// # Errors
-    ///
-    /// - [`Error::RouteNotFound`] when the engine keeps no accounts.
-    /// - [`Error::Unavailable`] when the storage is away; the session goes on.
-    pub async fn logout(&self, caller: &Caller, all: bool) -> Result<()> {
-        let session = caller.session_id.ok_or(Error::RouteNotFound)?;
-        let user = caller.user_id;
-        self.to_the_end(async move |engine: Self| {
-            let now = engine.now();
-            let ended = if all {
-                engine.inner.storage.revoke_sessions_of(user, now).await?
-            } else {
-                engine.inner.storage.revoke_session(session, now).await?;
-                vec![session]
-            };
-            engine.end_sessions(&ended)
         })
         .await
     }
@@ -153,28 +196,25 @@ impl ChatEngine {
         self.inner.storage.user(caller.user_id).await?.ok_or(Error::UnknownUser)
     }
 
-    fn keeper(&self) -> Result<&AccountKeeper> {
+    pub(super) fn keeper(&self) -> Result<&AccountKeeper> {
         self.inner.accounts.as_ref().ok_or(Error::RouteNotFound)
     }
 
-    async fn sign_in(&self, user: User) -> Result<SignedIn> {
+    /// Begins a session of a user who has proved to know the password that `proved` was made of.
+    async fn sign_in(&self, user: User, proved: Option<&str>, from: &Origin) -> Result<SignedIn> {
         let keeper = self.keeper()?;
         let now = self.now();
         let id = SessionId::new();
         let ends = now.after(keeper.settings.session_ttl);
         let (tokens, refresh_token) = keeper.tokens(&user, id, now, ends)?;
-        let session = NewSession { id, user_id: user.id, created_at: now, expires_at: ends };
-        self.inner.storage.create_session(&session, &refresh_token).await?;
-        Ok(SignedIn { user, tokens })
-    }
-
-    /// What follows when sessions were revoked in storage.
-    fn end_sessions(&self, ended: &[SessionId]) -> Result<()> {
-        for session in ended {
-            self.keeper()?.sessions.forget_session(*session);
-            self.inner.announcer.revoke(&Revocation::Session(*session));
+        let user_agent = from.user_agent.as_deref().map(str::to_owned);
+        let session = NewSession { id, user_id: user.id, created_at: now, expires_at: ends, user_agent };
+        if !self.inner.storage.create_session(&session, &refresh_token, proved).await? {
+            // They were disabled meanwhile, or have another password.
+            return Err(Error::InvalidCredentials);
         }
-        Ok(())
+        self.inner.audit.note(Deed::by(Some(user.id), from, "logged_in").to(&id));
+        Ok(SignedIn { user, tokens })
     }
 }
 

@@ -16,6 +16,7 @@ use super::messages::Sent;
 use super::sequencer::Sequencer;
 use crate::error::{Error, Result};
 use crate::limits::Limits;
+use crate::model::ConversationId;
 use crate::patience;
 use crate::storage::{Appended, NewMessageRow, Storage, StorageError, unpanicked};
 use crate::telemetry;
@@ -68,11 +69,11 @@ fn unavailable(cause: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Er
     Error::Unavailable(cause.into())
 }
 
-/// How long the storage may take to say what has become of a message once there is no patience left. It has a bound of
-/// its own, and then it is known that the message was not stored.
+/// How long the storage may take to say what has become of a message once there is no patience left. After that nobody
+/// waits for it any more, and whoever sent the message is told that it may be stored or not.
 const LAST_WORD: Duration = Duration::from_millis(500);
 
-type Committed = Vec<(Result<Appended>, oneshot::Sender<Result<Outcome>>)>;
+type Committed = Vec<(ConversationId, Result<Appended>, oneshot::Sender<Result<Outcome>>)>;
 
 /// Committed batches that may wait for their announcement before the next commit waits too.
 const BATCHES_AHEAD: usize = 4;
@@ -137,11 +138,15 @@ async fn commit(
                 if waiting.is_empty() {
                     continue;
                 }
-                let (rows, answers): (Vec<_>, Vec<_>) = waiting.drain(..).map(|p| (p.row, p.answer)).unzip();
+                let (rows, answers): (Vec<NewMessageRow>, Vec<_>) =
+                    waiting.drain(..).map(|p| (p.row, p.answer)).unzip();
+                let ids: Vec<ConversationId> = rows.iter().map(|row| row.conversation_id).collect();
                 let started = Instant::now();
                 let results = each(rows.len(), unpanicked(storage.append_messages(rows)).await);
                 telemetry::batch_stored(results.len(), started.elapsed(), pending.len());
-                if committed.send(results.into_iter().zip(answers).collect()).await.is_err() {
+                let results = ids.into_iter().zip(results).zip(answers);
+                let results = results.map(|((id, result), answer)| (id, result, answer)).collect();
+                if committed.send(results).await.is_err() {
                     return;
                 }
             }
@@ -180,7 +185,7 @@ struct Shared(Arc<dyn std::error::Error + Send + Sync>);
 async fn announce(sequencer: Arc<Sequencer>, mut committed: mpsc::Receiver<Committed>) {
     while let Some(batch) = committed.recv().await {
         let (mut new, mut duplicate) = (0, 0);
-        for (result, answer) in batch {
+        for (id, result, answer) in batch {
             let outcome = match result {
                 Ok(Appended::New(message)) => {
                     let message = Arc::new(message);
@@ -200,7 +205,11 @@ async fn announce(sequencer: Arc<Sequencer>, mut committed: mpsc::Receiver<Commi
                 Ok(Appended::Closed) => Ok(Outcome::Closed),
                 Ok(Appended::FileGone) => Ok(Outcome::FileGone),
                 Ok(Appended::Busy) => Err(unavailable("somebody else holds the conversation")),
-                Err(error) => Err(error),
+                Err(error) => {
+                    // It may be stored all the same, and then nobody else would tell of it.
+                    sequencer.doubt(id);
+                    Err(error)
+                }
             };
             // Whoever sent it may have hung up; the message is stored and announced all the same.
             let _ = answer.send(outcome);

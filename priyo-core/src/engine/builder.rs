@@ -4,15 +4,20 @@ use std::sync::Arc;
 
 use super::announcer::Announcer;
 use super::appender::Appender;
+use super::audit::Audit;
+use super::deletion::Deletion;
 use super::delivered::DeliveredMarks;
+use super::elsewhere::{self, LiveSessions};
 use super::expiry::Expiry;
+use super::limiter::Limiter;
 use super::presence::Presence;
 use super::receipts::Receipts;
 use super::sequencer::Sequencer;
+use super::sweeper::Sweeper;
 use super::turns::Turns;
 use super::typing::Typing;
 use super::{AccountKeeper, ChatEngine, Inner};
-use crate::auth::{Accounts, Authenticator, Hasher, Identity, SessionAuthenticator, TokenKeys};
+use crate::auth::{Accounts, Authenticator, Hasher, Identity, LinkKeys, SessionAuthenticator, TokenKeys};
 use crate::error::Result;
 use crate::events::Transport;
 use crate::files::FileStore;
@@ -28,6 +33,7 @@ pub struct EngineBuilder {
     storage: Arc<dyn Storage>,
     identity: Identity,
     files: Option<FileStore>,
+    link_secrets: Vec<Vec<u8>>,
     transports: Vec<Arc<dyn Transport>>,
     limits: Limits,
     clock: Clock,
@@ -40,6 +46,7 @@ impl EngineBuilder {
             storage,
             identity,
             files: None,
+            link_secrets: Vec::new(),
             transports: Vec::new(),
             limits: Limits::default(),
             clock: Clock::system(),
@@ -59,7 +66,17 @@ impl EngineBuilder {
         self
     }
 
-    /// Other bounds on clients than [`Limits::default`].
+    /// The secret that links to files are signed with, at least 32 random bytes. Given again, it is one that signed
+    /// them before, whose links are still good.
+    ///
+    /// Without it the engine's own accounts lend their access secret. A host program's login has none to lend: then
+    /// links are good only for as long as the process lives, and only on this node.
+    pub fn link_secret(mut self, secret: impl Into<Vec<u8>>) -> Self {
+        self.link_secrets.push(secret.into());
+        self
+    }
+
+    /// Other bounds on clients than [`Limits::default`], which has all of them, rates too.
     pub fn limits(mut self, limits: Limits) -> Self {
         self.limits = limits;
         self
@@ -82,12 +99,17 @@ impl EngineBuilder {
     ///
     /// # Errors
     ///
+    /// - [`Error::Refused`](crate::Error::Refused) when the secrets of [`Accounts`] can be guessed.
     /// - [`Error::Unavailable`](crate::Error::Unavailable) when the storage is away.
     /// - [`Error::Internal`](crate::Error::Internal) when it cannot be migrated.
     pub async fn build(self) -> Result<ChatEngine> {
         telemetry::describe();
-        let Self { storage, identity, files, transports, limits, clock, public_path } = self;
+        let Self { storage, identity, files, link_secrets, transports, limits, clock, public_path } = self;
+        if let Identity::Accounts(accounts) = &identity {
+            accounts.check_secrets()?;
+        }
         storage.migrate().await?;
+        let links = link_keys(link_secrets, &identity)?;
         let (authenticator, accounts): (Arc<dyn Authenticator>, _) = match identity {
             Identity::Host(authenticator) => (authenticator, None),
             Identity::Accounts(settings) => {
@@ -96,6 +118,7 @@ impl EngineBuilder {
             }
         };
         let announcer = Arc::new(Announcer::new(transports));
+        let audit = Audit::start(storage.clone(), clock.clone());
         let delivered = DeliveredMarks::start(storage.clone());
         let receipts = Arc::new(Receipts::new(announcer.clone(), delivered.clone()));
         let sequencer = Sequencer::new(storage.clone(), announcer.clone(), receipts.clone(), &limits);
@@ -103,32 +126,55 @@ impl EngineBuilder {
         let presence = Presence::start(storage.clone(), announcer.clone(), clock.clone(), &limits);
         let typing = Typing::start(sequencer.clone(), limits.typing_ttl);
         let expiry = Expiry::start(announcer.clone(), &limits);
+        let sweeper = files.clone();
+        let sweeper = sweeper.map(|files| Sweeper::start(storage.clone(), files, clock.clone(), &limits));
+        let limiter = Limiter::start(&limits, &clock);
         let inner = Inner {
             storage,
             files,
+            sweeper,
+            links,
             limits,
             clock,
             authenticator,
             accounts,
             announcer,
+            audit,
             sequencer,
             appender,
             delivered,
             receipts,
             presence,
+            live_sessions: LiveSessions::default(),
             typing,
             expiry,
+            limiter,
             turns: Turns::default(),
             public_path,
         };
-        Ok(ChatEngine { inner: Arc::new(inner) })
+        let engine = ChatEngine { inner: Arc::new(inner) };
+        if engine.inner.storage.is_shared() {
+            tokio::spawn(elsewhere::watch(engine.downgrade()));
+        }
+        Ok(engine)
     }
+}
+
+/// What links are signed with: the secrets that were given, or those of the engine's own accounts.
+fn link_keys(mut secrets: Vec<Vec<u8>>, identity: &Identity) -> Result<LinkKeys> {
+    if let Identity::Accounts(settings) = identity
+        && secrets.is_empty()
+    {
+        secrets = settings.link_secrets();
+    }
+    LinkKeys::new(&secrets)
 }
 
 impl AccountKeeper {
     fn new(settings: Accounts, storage: Arc<dyn Storage>, clock: Clock, limits: &Limits) -> Self {
         let keys = Arc::new(TokenKeys::new(&settings));
+        let deletion = Deletion::start(storage.clone(), &settings, clock.clone());
         let sessions = Arc::new(SessionAuthenticator::new(storage, keys.clone(), clock));
-        Self { settings, keys, hasher: Hasher::new(limits), sessions }
+        Self { settings, keys, hasher: Hasher::new(limits), sessions, deletion }
     }
 }

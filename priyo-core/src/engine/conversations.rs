@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::unanswered::is_unanswered;
 use super::{ChatEngine, NO_CONVERSATION};
 use crate::auth::Caller;
 use crate::error::{Error, Result};
@@ -10,6 +11,7 @@ use crate::model::{
     Conversation, ConversationCursor, ConversationId, ConversationKind, ConversationStatus,
     ConversationSummary, NewConversation, Page, Role, UserId,
 };
+use crate::rates::Action;
 use crate::storage::{Addition, ConversationRow, Created, Standing, StatusChange};
 
 /// Which conversations to list.
@@ -37,6 +39,7 @@ impl ChatEngine {
     /// - [`Error::Validation`] when there are too many participants, or the name is more than 100 characters or has
     ///   a NUL.
     /// - [`Error::DirectExists`] when the two have an open direct conversation.
+    /// - [`Error::RateLimited`] when the caller begins too many.
     pub async fn create_conversation(&self, caller: &Caller, new: NewConversation) -> Result<Conversation> {
         let name = new.title()?;
         let mut participants = vec![caller.user_id];
@@ -49,15 +52,19 @@ impl ChatEngine {
             return Err(Error::Refused("Direct conversations must have exactly 2 participants"));
         }
         self.check_participants("participantIds", participants.len())?;
+        self.count(Action::Converse, caller)?;
         let (id, created_by, at) = (ConversationId::new(), caller.user_id, self.now());
         let row = ConversationRow { id, kind: new.kind, name, created_by, participants, at };
         self.to_the_end(async move |engine: Self| {
-            match engine.inner.storage.create_conversation(&row).await? {
+            let created = engine.inner.storage.create_conversation(&row).await;
+            if is_unanswered(&created) {
+                engine.tell_when_known(id, |engine, created| {
+                    created.iter().for_each(|conversation| engine.tell_new(conversation));
+                });
+            }
+            match created? {
                 Created::Created(conversation) => {
-                    engine.tell(
-                        conversation.participant_ids(),
-                        &Event::ConversationNew(Arc::new(conversation.clone())),
-                    );
+                    engine.tell_new(&conversation);
                     Ok(conversation)
                 }
                 Created::DirectExists(id) => Err(Error::DirectExists(id)),
@@ -104,7 +111,7 @@ impl ChatEngine {
     /// - [`Error::RoleRequired`] for a customer.
     /// - [`Error::NotFound`] when there is none, or none that the caller may see.
     pub async fn close_conversation(&self, caller: &Caller, id: ConversationId) -> Result<Conversation> {
-        caller.require(CLOSERS)?;
+        self.require(caller, CLOSERS, "close_conversation")?;
         self.visible(caller, id).await?;
         self.set_status(id, ConversationStatus::Closed).await
     }
@@ -117,7 +124,7 @@ impl ChatEngine {
     /// - [`Error::NotFound`] when there is none, or none that the caller may see.
     /// - [`Error::DirectExists`] when the two have another open direct conversation.
     pub async fn reopen_conversation(&self, caller: &Caller, id: ConversationId) -> Result<Conversation> {
-        caller.require(CLOSERS)?;
+        self.require(caller, CLOSERS, "reopen_conversation")?;
         self.visible(caller, id).await?;
         self.set_status(id, ConversationStatus::Open).await
     }
@@ -161,7 +168,16 @@ impl ChatEngine {
         let max = self.limits().participants;
         self.to_the_end(async move |engine: Self| {
             let _turn = engine.inner.turns.of(id).await?;
-            match engine.inner.storage.add_participants(id, &users, max, engine.now()).await? {
+            let addition = engine.inner.storage.add_participants(id, &users, max, engine.now()).await;
+            if is_unanswered(&addition) {
+                engine.tell_when_known(id, move |engine, conversation| {
+                    let Some(conversation) = conversation else { return };
+                    // One who was in it before hears that it is new to them, which does no harm.
+                    let inside = conversation.participant_ids().into_iter();
+                    engine.tell_added(&conversation, inside.filter(|user| users.contains(user)).collect());
+                });
+            }
+            match addition? {
                 Addition::Added { conversation, added } => {
                     engine.tell_added(&conversation, added);
                     Ok(conversation)
@@ -202,22 +218,25 @@ impl ChatEngine {
             return Err(Error::Refused("Participants of a direct conversation cannot be changed"));
         }
         let inside = is_participant && (created_by == caller.user_id || caller.role == Role::Agent);
-        if inside || caller.is_admin() { Ok(()) } else { Err(Error::Forbidden) }
+        if inside || caller.is_admin() {
+            return Ok(());
+        }
+        Err(self.denied(caller, "arrange_participants", Error::Forbidden))
     }
 
     async fn set_status(&self, id: ConversationId, status: ConversationStatus) -> Result<Conversation> {
         self.to_the_end(async move |engine: Self| {
             let _turn = engine.inner.turns.of(id).await?;
-            match engine.inner.storage.set_status(id, status, engine.now()).await? {
+            let change = engine.inner.storage.set_status(id, status, engine.now()).await;
+            if is_unanswered(&change) {
+                engine.tell_when_known(id, move |engine, conversation| {
+                    let changed = conversation.filter(|conversation| conversation.status == status);
+                    changed.iter().for_each(|conversation| engine.tell_status(conversation));
+                });
+            }
+            match change? {
                 StatusChange::Changed(conversation) => {
-                    let told = Arc::new(conversation.clone());
-                    engine.tell(
-                        conversation.participant_ids(),
-                        &match status {
-                            ConversationStatus::Closed => Event::ConversationClosed(told),
-                            ConversationStatus::Open => Event::ConversationUpdated(told),
-                        },
-                    );
+                    engine.tell_status(&conversation);
                     Ok(conversation)
                 }
                 StatusChange::Unchanged(conversation) => Ok(conversation),
@@ -228,20 +247,60 @@ impl ChatEngine {
         .await
     }
 
-    /// Takes a user out, ends what rests on their being in, and tells all. `None` when they were not in.
+    /// Takes a user out, ends what rests on their being in, and tells all. `None` when they were not in it.
     async fn take_out(&self, id: ConversationId, user: UserId) -> Result<Option<Conversation>> {
         let _turn = self.inner.turns.of(id).await?;
-        let Some(conversation) = self.inner.storage.remove_participant(id, user, self.now()).await? else {
-            return Ok(None);
-        };
+        let removed = self.inner.storage.remove_participant(id, user, self.now()).await;
+        match &removed {
+            Ok(Some(conversation)) => {
+                self.turn_out(id, user).await;
+                self.tell_out(conversation, user);
+            }
+            // Another node may have taken them out, or another try that was not answered.
+            Ok(None) if self.inner.sequencer.has_participant(id, user) => {
+                self.turn_out_unsure(id, user).await
+            }
+            Err(_) if is_unanswered(&removed) => self.turn_out_unsure(id, user).await,
+            Ok(None) | Err(_) => {}
+        }
+        Ok(removed?)
+    }
+
+    /// Ends what rests on a user's being in a conversation that they may be in no longer. Once it is known whether
+    /// they are, they are told: one who still is joins again.
+    pub(super) async fn turn_out_unsure(&self, id: ConversationId, user: UserId) {
+        self.turn_out(id, user).await;
+        self.tell_when_known(id, move |engine, conversation| match conversation {
+            Some(conversation) if conversation.participant_ids().contains(&user) => {
+                engine.tell(vec![user], &Event::ConversationNew(Arc::new(conversation)));
+            }
+            Some(conversation) => engine.tell_out(&conversation, user),
+            None => {}
+        });
+    }
+
+    async fn turn_out(&self, id: ConversationId, user: UserId) {
         self.inner.sequencer.turn_out(id, user).await;
-        self.inner.typing.stop_all(user, Some(id));
-        self.tell(
-            conversation.participant_ids(),
-            &Event::ConversationUpdated(Arc::new(conversation.clone())),
-        );
-        self.tell(vec![user], &Event::ConversationGone(id));
-        Ok(Some(conversation))
+        self.inner.typing.stop(user, id);
+    }
+
+    fn tell_new(&self, conversation: &Conversation) {
+        self.tell(conversation.participant_ids(), &Event::ConversationNew(Arc::new(conversation.clone())));
+    }
+
+    fn tell_status(&self, conversation: &Conversation) {
+        let told = Arc::new(conversation.clone());
+        let event = match conversation.status {
+            ConversationStatus::Closed => Event::ConversationClosed(told),
+            ConversationStatus::Open => Event::ConversationUpdated(told),
+        };
+        self.tell(conversation.participant_ids(), &event);
+    }
+
+    fn tell_out(&self, conversation: &Conversation, user: UserId) {
+        let updated = Event::ConversationUpdated(Arc::new(conversation.clone()));
+        self.tell(conversation.participant_ids(), &updated);
+        self.tell(vec![user], &Event::ConversationGone(conversation.id));
     }
 
     fn tell_added(&self, conversation: &Conversation, added: Vec<UserId>) {

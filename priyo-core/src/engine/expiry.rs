@@ -46,9 +46,10 @@ impl ChatEngine {
     pub async fn renew(&self, caller: &Caller, token: &str) -> Result<Caller> {
         let fresh = self.authenticate(token).await?;
         if (fresh.user_id, fresh.session_id) != (caller.user_id, caller.session_id) {
-            return Err(Error::Forbidden);
+            return Err(self.denied(caller, "take_over_a_connection", Error::Forbidden));
         }
-        let fresh = Caller { connection_id: caller.connection_id, ..fresh };
+        let (connection_id, origin) = (caller.connection_id, caller.origin.clone());
+        let fresh = Caller { connection_id, origin, ..fresh };
         self.watch_token(&fresh);
         Ok(fresh)
     }

@@ -5,8 +5,10 @@ use super::receipts::ReadBack;
 use super::sequencer::{Entry, Finish, Seat};
 use crate::auth::Caller;
 use crate::error::{Error, Result};
-use crate::model::{ConnectionId, ConversationId, MessageRange, MessageWithReads, UserId};
-use crate::storage::Standing;
+use crate::limits::Limits;
+use crate::model::{ConnectionId, ConversationId, MessagePage, MessageRange, MessageWithReads, UserId};
+use crate::rates::Action;
+use crate::storage::Reading;
 
 /// What someone who begins to listen has missed.
 #[derive(Debug, Clone)]
@@ -45,35 +47,41 @@ impl ChatEngine {
     /// # Errors
     ///
     /// - [`Error::NotFound`] when there is none, or none that the caller may see.
+    /// - [`Error::RateLimited`] when the connection asks for this too often.
     /// - [`Error::Unavailable`] when the storage is away.
     pub async fn join(&self, caller: &Caller, id: ConversationId, after: Option<u64>) -> Result<Joining> {
+        self.count_here(Action::Join, caller)?;
         // First: what is told while the backlog is read must not be missed, nor the end of a membership.
         let seat = self.inner.sequencer.take_seat(id, caller.user_id);
-        let mut standing = self.visible_audited(caller, id).await?;
+        let mut is_audited = false;
         for _ in 0..READS {
-            let backlog = self.backlog(id, after, &standing).await?;
-            if backlog.has_more || seat.place(backlog.last_seq) {
-                let read_back = self.reading_back(caller, &[(standing, &backlog.messages)]).await?;
+            let reading = self.missed(caller, id, after).await?;
+            let is_participant = reading.standing.is_participant;
+            if !is_participant && !is_audited {
+                self.audit_reading(caller, &[id]).await?;
+                is_audited = true;
+            }
+            let read_back = self.reading_back(caller, &reading);
+            let MessagePage { items: messages, last_seq, has_more } = reading.page;
+            if has_more || seat.place(last_seq) {
+                let backlog = Backlog { messages, last_seq, has_more, is_participant };
                 let (user, connection) = (caller.user_id, caller.connection_id);
                 return Ok(Joining { seat, user, connection, backlog, read_back });
             }
-            standing = self.visible(caller, id).await?;
         }
         Err(Error::Overloaded)
     }
 
-    async fn backlog(&self, id: ConversationId, after: Option<u64>, standing: &Standing) -> Result<Backlog> {
-        let is_participant = standing.is_participant;
-        let Some(after) = after else {
-            let last_seq = standing.last_seq;
-            return Ok(Backlog { messages: Vec::new(), last_seq, has_more: false, is_participant });
-        };
-        let limits = self.limits();
-        let range = MessageRange::After(after);
-        let page = self.inner.storage.messages(id, range, limits.page_rows, limits.page_bytes).await?;
-        let page = page.cut_to(range, limits.page_bytes);
-        let (messages, last_seq, has_more) = (page.items, page.last_seq, page.has_more);
-        Ok(Backlog { messages, last_seq, has_more, is_participant })
+    /// What comes after the `seq` that the caller named: one call of the storage, for a restart brings everybody back
+    /// at once.
+    async fn missed(&self, caller: &Caller, id: ConversationId, after: Option<u64>) -> Result<Reading> {
+        if let Some(after) = after {
+            let Limits { page_rows, page_bytes, .. } = *self.limits();
+            return self.reading(caller, id, MessageRange::After(after), page_rows, page_bytes).await;
+        }
+        let standing = self.visible(caller, id).await?;
+        let page = MessagePage { items: Vec::new(), has_more: false, last_seq: standing.last_seq };
+        Ok(Reading { standing, page, present: Vec::new() })
     }
 }
 

@@ -7,14 +7,15 @@ use tracing::instrument;
 
 use super::appender::{Appending, Outcome};
 use super::receipts::in_events;
-use super::{ChatEngine, NO_CONVERSATION};
+use super::{ChatEngine, NO_CONVERSATION, may_see};
 use crate::auth::Caller;
 use crate::error::{Error, Result};
 use crate::events::Event;
 use crate::model::{
     ConversationId, MarkRead, Message, MessageId, MessageKind, MessagePage, MessageRange, NewMessage,
 };
-use crate::storage::{NewMessageRow, ReadMark, ReadOutcome};
+use crate::rates::Action;
+use crate::storage::{NewMessageRow, ReadMark, ReadOutcome, Reader, Reading};
 
 /// A message that was accepted.
 #[derive(Debug, Clone)]
@@ -30,7 +31,8 @@ pub struct Sent {
 #[must_use = "whether the message was accepted is known when `sent` is"]
 pub struct Submitted {
     appending: Appending,
-    is_admin: bool,
+    /// Who is to be told so when they are not in the conversation: others are told that there is none.
+    overseer: Option<(ChatEngine, Caller)>,
 }
 
 impl Submitted {
@@ -45,8 +47,11 @@ impl Submitted {
             Outcome::ClientIdReused => Err(Error::ClientIdReused),
             Outcome::Closed => Err(Error::ConversationClosed),
             Outcome::FileGone => Err(Error::NotFound("File not found")),
-            Outcome::NotParticipant if self.is_admin => Err(Error::Forbidden),
-            Outcome::NoConversation | Outcome::NotParticipant => Err(Error::NotFound(NO_CONVERSATION)),
+            Outcome::NoConversation => Err(Error::NotFound(NO_CONVERSATION)),
+            Outcome::NotParticipant => Err(match self.overseer {
+                Some((engine, caller)) => engine.denied_outside(&caller),
+                None => Error::NotFound(NO_CONVERSATION),
+            }),
         }
     }
 }
@@ -65,6 +70,7 @@ impl ChatEngine {
     /// - [`Error::Forbidden`] for an administrator who is not in the conversation.
     /// - [`Error::ConversationClosed`] when it takes no more messages.
     /// - [`Error::ClientIdReused`] when the caller's id for the message stands for another one.
+    /// - [`Error::RateLimited`] when the caller sends too many.
     /// - [`Error::Overloaded`] when too many messages wait.
     /// - [`Error::Unavailable`] when the storage is away; the message may have been stored, so send it again with
     ///   the same id.
@@ -83,6 +89,7 @@ impl ChatEngine {
     #[instrument(skip_all, fields(user.id = %caller.user_id, conversation.id = %new.conversation_id))]
     pub async fn submit_message(&self, caller: &Caller, new: NewMessage) -> Result<Submitted> {
         self.check_content(&new)?;
+        self.count(Action::Send, caller)?;
         let attachment = match &new.file {
             // Whether the conversation may be known of is decided before whether the file may.
             Some(file) => {
@@ -101,7 +108,8 @@ impl ChatEngine {
             attachment,
             at: self.now(),
         })?;
-        Ok(Submitted { appending, is_admin: caller.is_admin() })
+        let overseer = caller.is_admin().then(|| (self.clone(), caller.clone()));
+        Ok(Submitted { appending, overseer })
     }
 
     /// A part of a conversation's messages, oldest first.
@@ -119,17 +127,36 @@ impl ChatEngine {
     ) -> Result<MessagePage> {
         let limits = self.limits();
         let limit = limits.rows(limit, limits.default_page_rows)?;
-        let standing = self.visible_audited(caller, id).await?;
         let max_bytes = match range {
             // The next page begins where this one would end if it were whole: what was cut off would be on none.
             MessageRange::Page(_) => usize::MAX,
             MessageRange::Before(_) | MessageRange::After(_) => limits.page_bytes,
         };
-        let page = self.inner.storage.messages(id, range, limit, max_bytes).await?.cut_to(range, max_bytes);
-        if let Some(read_back) = self.reading_back(caller, &[(standing, &page.items)]).await? {
+        let reading = self.reading(caller, id, range, limit, max_bytes).await?;
+        if !reading.standing.is_participant {
+            self.audit_reading(caller, &[id]).await?;
+        }
+        if let Some(read_back) = self.reading_back(caller, &reading) {
             self.inner.receipts.read_back(read_back);
         }
-        Ok(page)
+        Ok(reading.page)
+    }
+
+    /// A part of a conversation that the caller may see. What an administrator sees from outside is to be noted in the
+    /// audit log before it is handed out.
+    pub(super) async fn reading(
+        &self,
+        caller: &Caller,
+        id: ConversationId,
+        range: MessageRange,
+        limit: u32,
+        max_bytes: usize,
+    ) -> Result<Reading> {
+        let reader = Reader { user_id: caller.user_id, from_outside: caller.is_admin() };
+        let reading = self.inner.storage.messages_for(reader, id, range, limit, max_bytes).await?;
+        let seen = reading.filter(|reading| may_see(caller, &reading.standing));
+        let Reading { standing, page, present } = seen.ok_or(Error::NotFound(NO_CONVERSATION))?;
+        Ok(Reading { standing, page: page.cut_to(range, max_bytes), present })
     }
 
     /// Marks messages as read by the caller: all of them, or none. Marking them again is fine.
@@ -139,7 +166,9 @@ impl ChatEngine {
     /// - [`Error::NotFound`] when the caller names a conversation that they may not know of.
     /// - [`Error::Forbidden`] for an administrator who is not in the conversation.
     /// - [`Error::Refused`] when one of the messages does not exist or may not be known of.
+    /// - [`Error::RateLimited`] when this is asked for too often.
     pub async fn mark_read(&self, caller: &Caller, read: MarkRead) -> Result<()> {
+        self.count_here(Action::Read, caller)?;
         if let Some(conversation) = read.conversation_id {
             self.joined(caller, conversation).await?;
         }
@@ -152,7 +181,7 @@ impl ChatEngine {
                     engine.announce_read(&caller, marks, at);
                     Ok(())
                 }
-                ReadOutcome::NotParticipant if caller.is_admin() => Err(Error::Forbidden),
+                ReadOutcome::NotParticipant if caller.is_admin() => Err(engine.denied_outside(&caller)),
                 ReadOutcome::Unknown | ReadOutcome::NotParticipant => {
                     Err(Error::Refused("Some messages not found or access denied"))
                 }

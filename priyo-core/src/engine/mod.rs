@@ -3,18 +3,26 @@
 mod accounts;
 mod announcer;
 mod appender;
+mod audit;
 mod builder;
 mod conversations;
+mod deletion;
 mod delivered;
+mod elsewhere;
 mod expiry;
 mod joining;
+mod limiter;
 mod messages;
+mod passwords;
 mod presence;
 mod receipts;
 mod sequencer;
+mod sessions;
+mod sweeper;
 mod sync;
 mod turns;
 mod typing;
+mod unanswered;
 mod uploads;
 mod users;
 
@@ -29,6 +37,7 @@ pub use accounts::SignedIn;
 pub use builder::EngineBuilder;
 pub use conversations::ListConversations;
 pub use joining::{Backlog, Joining};
+pub use limiter::{Allowance, Pace};
 pub use messages::{Sent, Submitted};
 pub use sequencer::{Entry, Listening};
 pub use sync::Synced;
@@ -37,22 +46,29 @@ pub use users::Users;
 
 use announcer::Announcer;
 use appender::Appender;
+use audit::{Audit, Deed};
+use deletion::Deletion;
 use delivered::DeliveredMarks;
+use elsewhere::LiveSessions;
 use expiry::Expiry;
+use limiter::Limiter;
 use presence::Presence;
 use receipts::Receipts;
 use sequencer::Sequencer;
+use sweeper::Sweeper;
 use turns::Turns;
 use typing::Typing;
 
-use crate::auth::{Accounts, Authenticator, Caller, Hasher, Identity, SessionAuthenticator, TokenKeys};
+use crate::auth::{
+    Accounts, Authenticator, Caller, Hasher, Identity, LinkKeys, SessionAuthenticator, TokenKeys,
+};
 use crate::error::{Error, Result};
 use crate::events::Revocation;
 use crate::files::FileStore;
 use crate::limits::Limits;
 use crate::model::{Clock, ConversationId, Timestamp, UserId};
 use crate::patience;
-use crate::storage::{AuditEntry, Standing, Storage};
+use crate::storage::{Standing, Storage};
 
 /// A chat. Cheap to clone; all clones are the same chat.
 ///
@@ -70,18 +86,24 @@ pub struct WeakEngine(Weak<Inner>);
 struct Inner {
     storage: Arc<dyn Storage>,
     files: Option<FileStore>,
+    /// There is one where there are files.
+    sweeper: Option<Arc<Sweeper>>,
+    links: LinkKeys,
     limits: Limits,
     clock: Clock,
     authenticator: Arc<dyn Authenticator>,
     accounts: Option<AccountKeeper>,
     announcer: Arc<Announcer>,
+    audit: Arc<Audit>,
     sequencer: Arc<Sequencer>,
     appender: Appender,
     delivered: Arc<DeliveredMarks>,
     receipts: Arc<Receipts>,
     presence: Presence,
+    live_sessions: LiveSessions,
     typing: Arc<Typing>,
     expiry: Arc<Expiry>,
+    limiter: Arc<Limiter>,
     turns: Turns,
     public_path: String,
 }
@@ -102,6 +124,7 @@ struct AccountKeeper {
     keys: Arc<TokenKeys>,
     hasher: Hasher,
     sessions: Arc<SessionAuthenticator>,
+    deletion: Deletion,
 }
 
 impl ChatEngine {
@@ -152,7 +175,8 @@ impl ChatEngine {
     /// - [`Error::InvalidToken`] when their access has ended.
     /// - [`Error::Unavailable`] when the storage is away.
     pub async fn recheck(&self, caller: &Caller) -> Result<Caller> {
-        self.inner.authenticator.recheck(caller).await
+        let now = self.inner.authenticator.recheck(caller).await?;
+        Ok(Caller { connection_id: caller.connection_id, origin: caller.origin.clone(), ..now })
     }
 
     /// Whether the database answers within two seconds.
@@ -184,10 +208,14 @@ impl ChatEngine {
     /// a storage that is away is waited for.
     pub async fn close(&self) {
         self.close_connections().await;
+        if let Some(keeper) = &self.inner.accounts {
+            keeper.deletion.stop();
+        }
         self.inner.presence.close().await;
         self.inner.appender.close().await;
         self.inner.sequencer.close();
         self.inner.delivered.flush().await;
+        self.inner.audit.flush().await;
         self.inner.storage.close().await;
     }
 
@@ -226,7 +254,12 @@ impl ChatEngine {
     /// How the caller stands to a conversation that they take part in.
     async fn joined(&self, caller: &Caller, id: ConversationId) -> Result<Standing> {
         let standing = self.visible(caller, id).await?;
-        if standing.is_participant { Ok(standing) } else { Err(Error::Forbidden) }
+        if standing.is_participant { Ok(standing) } else { Err(self.denied_outside(caller)) }
+    }
+
+    /// What is said to an administrator who would do more than look on from outside.
+    fn denied_outside(&self, caller: &Caller) -> Error {
+        self.denied(caller, "take_part_from_outside", Error::Forbidden)
     }
 
     /// Like [`visible`](Self::visible), and notes in the audit log when an administrator looks in from outside.
@@ -240,21 +273,13 @@ impl ChatEngine {
 
     /// Notes that an administrator looks into conversations that they are not in.
     async fn audit_reading(&self, caller: &Caller, outside: &[ConversationId]) -> Result<()> {
-        let of = |id: &ConversationId| {
-            self.audit_entry(caller, "conversation_read_by_admin", Some(id.to_string()))
-        };
-        if outside.is_empty() {
-            return Ok(());
-        }
-        Ok(self.inner.storage.audit(&outside.iter().map(of).collect::<Vec<_>>()).await?)
+        let of = |id: &ConversationId| Deed::of(caller, "conversation_read_by_admin").to(id);
+        self.inner.audit.note_first(outside.iter().map(of)).await
     }
 
     async fn audit(&self, caller: &Caller, action: &'static str, subject: Option<String>) -> Result<()> {
-        Ok(self.inner.storage.audit(&[self.audit_entry(caller, action, subject)]).await?)
-    }
-
-    fn audit_entry(&self, caller: &Caller, action: &'static str, subject: Option<String>) -> AuditEntry {
-        AuditEntry { at: self.now(), actor: Some(caller.user_id), action, subject }
+        let deed = Deed::of(caller, action);
+        self.inner.audit.note_first([subject.into_iter().fold(deed, |deed, subject| deed.to(&subject))]).await
     }
 }
 

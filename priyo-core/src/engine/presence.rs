@@ -8,7 +8,6 @@ use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use futures_util::future::join_all;
 use tokio::sync::Notify;
 use tokio::time::{Instant, MissedTickBehavior};
 use tokio_util::sync::CancellationToken;
@@ -36,7 +35,9 @@ impl ChatEngine {
     pub fn connected(&self, caller: Caller, from: Option<ClientAddress>) -> Result<Caller> {
         let connection = ConnectionId::new();
         self.inner.presence.add(caller.user_id, connection, from)?;
-        Ok(caller.on(connection))
+        let caller = caller.on(connection);
+        self.inner.live_sessions.note(&caller);
+        Ok(caller)
     }
 
     /// Notes that a live connection has ended. Telling of it twice is fine.
@@ -45,6 +46,7 @@ impl ChatEngine {
             self.inner.typing.stop_connection(caller.user_id, connection);
             self.inner.presence.remove(caller.user_id, connection);
             self.inner.expiry.forget(connection);
+            self.inner.live_sessions.forget(connection);
         }
     }
 
@@ -61,8 +63,12 @@ const LOOK_EVERY: Duration = Duration::from_secs(1);
 /// Users in one write, so that messages need not wait long behind it.
 const WRITTEN_AT_ONCE: usize = 500;
 
-/// Users of whom is told at once: each takes a read of those who know them.
-const TOLD_AT_ONCE: usize = 32;
+/// Users of whom is told at once, by one read of those who know them.
+const TOLD_AT_ONCE: usize = 64;
+
+/// How long after a telling the next one waits for others to come and go: a restart brings everybody back within
+/// seconds. Nobody sees it.
+const TURN: Duration = Duration::from_millis(50);
 
 /// The live connections of every user.
 #[derive(Debug)]
@@ -167,6 +173,12 @@ impl Presence {
         self.0.lock().users.get(&user).is_some_and(|entry| entry.connections.contains_key(&connection))
     }
 
+    /// The connections of a user.
+    pub(super) fn connections_of(&self, user: UserId) -> Vec<ConnectionId> {
+        let state = self.0.lock();
+        state.users.get(&user).map(|entry| entry.connections.keys().copied().collect()).unwrap_or_default()
+    }
+
     /// Stores of everyone who is online, and of everyone who went and is not told of yet, that they were there until
     /// now.
     pub(super) async fn close(&self) {
@@ -220,7 +232,11 @@ impl Shared {
             let now = self.clock.now();
             // First, so that who is told and then looks finds the same.
             self.store(&gone, now).await;
-            join_all(changes.into_iter().map(|(user, is_online)| self.tell(user, is_online, now))).await;
+            self.tell(&changes, now).await;
+            tokio::select! {
+                () = self.stop.cancelled() => {}
+                () = tokio::time::sleep(TURN) => {}
+            }
         }
     }
 
@@ -249,14 +265,20 @@ impl Shared {
         (changes, gone)
     }
 
-    async fn tell(&self, user: UserId, is_online: bool, now: Timestamp) {
-        match unpanicked(self.storage.contacts_of(user)).await {
+    async fn tell(&self, changes: &[(UserId, bool)], now: Timestamp) {
+        if changes.is_empty() {
+            return;
+        }
+        let users: Vec<UserId> = changes.iter().map(|(user, _)| *user).collect();
+        match unpanicked(self.storage.contacts_of(&users)).await {
             Ok(contacts) => {
-                let last_seen = (!is_online).then_some(now);
-                let event = Event::UserStatus { user_id: user, is_online, last_seen };
-                self.announcer.announce(&Audience::Users(contacts), &event);
+                for ((user, is_online), contacts) in changes.iter().zip(contacts) {
+                    let last_seen = (!is_online).then_some(now);
+                    let event = Event::UserStatus { user_id: *user, is_online: *is_online, last_seen };
+                    self.announcer.announce(&Audience::Users(contacts), &event);
+                }
             }
-            Err(error) => tracing::warn!(user.id = %user, %error, "nobody was told who is online"),
+            Err(error) => tracing::warn!(users = users.len(), %error, "nobody was told who is online"),
         }
     }
 

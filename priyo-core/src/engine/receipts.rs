@@ -1,6 +1,6 @@
 //! Receipts: what was handed to whom is noted, and its senders are told.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::ops::RangeInclusive;
 use std::sync::Arc;
 
@@ -11,7 +11,7 @@ use crate::auth::Caller;
 use crate::error::Result;
 use crate::events::{Audience, Event};
 use crate::model::{ConversationId, Message, MessageId, MessageWithReads, UserId};
-use crate::storage::Standing;
+use crate::storage::{Reading, Standing};
 
 /// More receipts at once than this are announced as one event.
 const RECEIPTS_APART: usize = 20;
@@ -74,15 +74,43 @@ impl Receipts {
     }
 }
 
+impl ReadBack {
+    /// Leaves out the senders of whom this is not so.
+    fn keep_senders(&mut self, is_there: impl Fn(ConversationId, UserId) -> bool) {
+        self.news.retain(|(conversation, sender), _| is_there(*conversation, *sender));
+    }
+}
+
 impl ChatEngine {
-    /// What is to be noted once these messages have come to a participant: those that had not before are delivered
-    /// then, and those of their senders who are still there are told. Each list is of one conversation, oldest first,
-    /// with how the participant stands to it. `None` when nothing is to be noted.
-    pub(super) async fn reading_back(
+    /// What is to be noted once a reading has come to a participant: messages that had not before are delivered then,
+    /// and those of their senders who are still there are told. `None` when nothing is to be noted.
+    pub(super) fn reading_back(&self, to: &Caller, reading: &Reading) -> Option<ReadBack> {
+        let mut read_back = self.new_of(to, &[(reading.standing, &reading.page.items)])?;
+        read_back.keep_senders(|_, sender| reading.present.contains(&sender));
+        Some(read_back)
+    }
+
+    /// The same for several conversations. Each list is of one of them, oldest first, with how the participant stands
+    /// to it.
+    pub(super) async fn reading_several_back(
         &self,
         to: &Caller,
         read: &[(Standing, &[MessageWithReads])],
     ) -> Result<Option<ReadBack>> {
+        let Some(mut read_back) = self.new_of(to, read) else { return Ok(None) };
+        let senders: Vec<_> = read_back.news.keys().copied().collect();
+        if !senders.is_empty() {
+            let standings = self.inner.storage.standings(&senders).await?;
+            let is_there =
+                |standing: Option<Standing>| standing.is_some_and(|standing| standing.is_participant);
+            let there: HashMap<_, _> = senders.into_iter().zip(standings.into_iter().map(is_there)).collect();
+            read_back.keep_senders(|conversation, sender| there.get(&(conversation, sender)) == Some(&true));
+        }
+        Ok(Some(read_back))
+    }
+
+    /// What had not come to a participant before.
+    fn new_of(&self, to: &Caller, read: &[(Standing, &[MessageWithReads])]) -> Option<ReadBack> {
         let mut delivered = Vec::new();
         let mut news: BTreeMap<_, Vec<(u64, MessageId)>> = BTreeMap::new();
         for (standing, items) in read.iter().filter(|(standing, _)| standing.is_participant) {
@@ -97,19 +125,7 @@ impl ChatEngine {
                 news.entry((id, message.sender.id)).or_default().push((message.seq, message.id));
             }
         }
-        if delivered.is_empty() {
-            return Ok(None);
-        }
-        let senders: Vec<_> = news.keys().copied().collect();
-        if !senders.is_empty() {
-            let standings = self.inner.storage.standings(&senders).await?;
-            for (sender, standing) in senders.iter().zip(standings) {
-                if !standing.is_some_and(|standing| standing.is_participant) {
-                    news.remove(sender);
-                }
-            }
-        }
-        Ok(Some(ReadBack { to: to.user_id, delivered, news }))
+        (!delivered.is_empty()).then_some(ReadBack { to: to.user_id, delivered, news })
     }
 }
 

@@ -9,6 +9,7 @@ use super::{Backlog, ChatEngine, may_see};
 use crate::auth::Caller;
 use crate::error::{Error, Result};
 use crate::model::{ConversationId, ConversationSummary, Known, MessageWithReads, Page, fitting};
+use crate::rates::Action;
 use crate::storage::{MessageSpan, Standing};
 
 /// What someone has missed of all their conversations.
@@ -48,7 +49,8 @@ impl ChatEngine {
     ///
     /// # Errors
     ///
-    /// [`Error::Validation`] when more than `limits.sync_ids` conversations are named.
+    /// - [`Error::Validation`] when more than `limits.sync_ids` conversations are named.
+    /// - [`Error::RateLimited`] when the connection asks for this too often.
     #[instrument(skip_all, fields(user.id = %caller.user_id))]
     pub async fn sync(&self, caller: &Caller, known: &Known) -> Result<Synced> {
         let (limits, storage) = (self.limits(), &self.inner.storage);
@@ -56,6 +58,7 @@ impl ChatEngine {
             let max = limits.sync_ids;
             return Err(Error::field("conversations", &format!("must contain at most {max} items")));
         }
+        self.count_here(Action::Sync, caller)?;
         let (seen, gone) = self.seen(caller, known).await?;
 
         // Nothing here is newer than how the caller stood: what was said after they were taken out stays out.
@@ -77,7 +80,7 @@ impl ChatEngine {
             parts.entry(item.message.conversation_id).or_default().push(item);
         }
         let read_back = seen.iter().filter_map(|seen| Some((seen.standing, parts.get(&seen.id)?.as_slice())));
-        if let Some(read_back) = self.reading_back(caller, &read_back.collect::<Vec<_>>()).await? {
+        if let Some(read_back) = self.reading_several_back(caller, &read_back.collect::<Vec<_>>()).await? {
             self.inner.receipts.read_back(read_back);
         }
 

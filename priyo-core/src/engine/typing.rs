@@ -1,7 +1,7 @@
 //! Who is writing where: in memory, ended by time.
 
 use std::cmp::Reverse;
-use std::collections::{BinaryHeap, HashMap, HashSet};
+use std::collections::{BinaryHeap, HashMap, HashSet, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
@@ -21,10 +21,12 @@ impl ChatEngine {
     ///
     /// # Errors
     ///
+    /// - [`Error::RateLimited`] when this is noted too often: once in two seconds is enough for any client.
     /// - [`Error::NotFound`] when there is no such conversation, or none that the caller may know of.
     /// - [`Error::Forbidden`] for an administrator who is not in it.
     /// - [`Error::ConversationClosed`] when it takes no more messages.
     pub async fn start_typing(&self, caller: &Caller, id: ConversationId) -> Result<()> {
+        self.count_typing(caller, id)?;
         self.may_type(caller, id).await?;
         self.inner.typing.start_one(caller, id);
         Ok(())
@@ -34,10 +36,10 @@ impl ChatEngine {
     ///
     /// # Errors
     ///
-    /// As [`start_typing`](Self::start_typing).
+    /// As [`start_typing`](Self::start_typing), but that it is not counted.
     pub async fn stop_typing(&self, caller: &Caller, id: ConversationId) -> Result<()> {
         self.may_type(caller, id).await?;
-        self.inner.typing.stop_all(caller.user_id, Some(id));
+        self.inner.typing.stop(caller.user_id, id);
         Ok(())
     }
 
@@ -67,10 +69,23 @@ pub(super) struct Typing {
 #[derive(Debug, Default)]
 struct State {
     notices: HashMap<Key, Notice>,
+    /// Where each of them is writing.
+    by_user: HashMap<UserId, HashSet<ConversationId>>,
     /// When to look at which notice, the next one first.
     deadlines: BinaryHeap<Reverse<(Instant, Key)>>,
     /// Whose notices will be looked at, one deadline each: else who starts and stops all the time piles them up.
     watched: HashSet<Key>,
+    /// What is still to be told, the first first.
+    untold: VecDeque<Untold>,
+    /// Whether somebody is telling it.
+    is_told: bool,
+}
+
+#[derive(Debug)]
+struct Untold {
+    event: Event,
+    conversation: ConversationId,
+    except: Option<ConnectionId>,
 }
 
 #[derive(Debug)]
@@ -103,71 +118,106 @@ impl Typing {
             ends: now + self.ttl,
             announced: announced.filter(|_| !announce).unwrap_or(now),
         };
-        state.notices.insert(key, notice);
-        telemetry::typing_notices(state.notices.len());
+        state.add(key, notice);
         if state.watched.insert(key) {
             state.deadlines.push(Reverse((now + self.ttl, key)));
             self.changed.notify_one();
         }
-        // Told with the lock held, so that a start and a stop cannot overtake each other.
         if announce {
-            self.tell(Event::TypingStarted, typist, caller.connection_id);
+            state.tell(Event::TypingStarted, typist, caller.connection_id);
         }
+        self.tell_all(state);
     }
 
-    /// Ends the notices of a user, in one conversation or all.
-    pub(super) fn stop_all(&self, user: UserId, only: Option<ConversationId>) {
-        self.stop_where(|(conversation, typist), _| {
-            *typist == user && only.is_none_or(|id| id == *conversation)
-        });
+    /// Ends the notice of a user in a conversation.
+    pub(super) fn stop(&self, user: UserId, id: ConversationId) {
+        let mut state = self.lock();
+        state.stop((id, user));
+        self.tell_all(state);
     }
 
     /// Ends the notices that came from a connection.
     pub(super) fn stop_connection(&self, user: UserId, connection: ConnectionId) {
-        self.stop_where(|(_, typist), notice| *typist == user && notice.connection == Some(connection));
-    }
-
-    fn stop_where(&self, ended: impl Fn(&Key, &Notice) -> bool) {
         let mut state = self.lock();
-        let notices = state.notices.extract_if(|key, notice| ended(key, notice));
-        for (_, notice) in notices.collect::<Vec<_>>() {
-            self.tell(Event::TypingStopped, notice.typist, notice.connection);
-        }
-        telemetry::typing_notices(state.notices.len());
+        let State { notices, by_user, .. } = &*state;
+        let of_user = by_user.get(&user).into_iter().flatten().map(|id| (*id, user));
+        let is_from_there =
+            |key: &Key| notices.get(key).is_some_and(|one| one.connection == Some(connection));
+        let ended: Vec<Key> = of_user.filter(is_from_there).collect();
+        ended.into_iter().for_each(|key| state.stop(key));
+        self.tell_all(state);
     }
 
     /// Ends what is over; gives when the next one may be.
     fn expire_due(&self) -> Option<Instant> {
         let now = Instant::now();
         let mut state = self.lock();
-        while let Some(Reverse((at, key))) = state.deadlines.peek().copied() {
+        let next = state.expire_due(now);
+        self.tell_all(state);
+        next
+    }
+
+    /// Tells what is to be told, with nothing locked: who is told may well tell of a disconnection. One after the other,
+    /// so that a start and a stop cannot overtake each other: while somebody is at it, others leave theirs to them.
+    fn tell_all<'a>(&'a self, mut state: MutexGuard<'a, State>) {
+        if state.is_told {
+            return;
+        }
+        state.is_told = true;
+        while let Some(Untold { event, conversation, except }) = state.untold.pop_front() {
+            drop(state);
+            self.sequencer.announce(conversation, except, event);
+            state = self.lock();
+        }
+        state.is_told = false;
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    fn add(&mut self, key: Key, notice: Notice) {
+        let (id, user) = key;
+        self.by_user.entry(user).or_default().insert(id);
+        self.notices.insert(key, notice);
+        telemetry::typing_notices(self.notices.len());
+    }
+
+    /// Ends a notice, if there is one.
+    fn stop(&mut self, key: Key) {
+        let Some(Notice { typist, connection, .. }) = self.notices.remove(&key) else { return };
+        let (id, user) = key;
+        if let Some(conversations) = self.by_user.get_mut(&user) {
+            conversations.remove(&id);
+            if conversations.is_empty() {
+                self.by_user.remove(&user);
+            }
+        }
+        telemetry::typing_notices(self.notices.len());
+        self.tell(Event::TypingStopped, typist, connection);
+    }
+
+    fn expire_due(&mut self, now: Instant) -> Option<Instant> {
+        while let Some(Reverse((at, key))) = self.deadlines.peek().copied() {
             if at > now {
                 return Some(at);
             }
-            state.deadlines.pop();
-            match state.notices.get(&key).map(|notice| notice.ends) {
-                Some(ends) if ends > now => state.deadlines.push(Reverse((ends, key))),
-                Some(_) => {
-                    if let Some(notice) = state.notices.remove(&key) {
-                        self.tell(Event::TypingStopped, notice.typist, notice.connection);
-                    }
-                    telemetry::typing_notices(state.notices.len());
+            self.deadlines.pop();
+            match self.notices.get(&key).map(|notice| notice.ends) {
+                Some(ends) if ends > now => self.deadlines.push(Reverse((ends, key))),
+                _ => {
+                    self.stop(key);
+                    self.watched.remove(&key);
                 }
-                None => {}
-            }
-            if !state.notices.contains_key(&key) {
-                state.watched.remove(&key);
             }
         }
         None
     }
 
-    fn tell(&self, event: impl FnOnce(Typist) -> Event, typist: Typist, except: Option<ConnectionId>) {
-        self.sequencer.announce(typist.conversation_id, except, event(typist));
-    }
-
-    fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    fn tell(&mut self, event: impl FnOnce(Typist) -> Event, typist: Typist, except: Option<ConnectionId>) {
+        self.untold.push_back(Untold { conversation: typist.conversation_id, event: event(typist), except });
     }
 }
 
@@ -213,7 +263,7 @@ mod tests {
         let id = ConversationId::new();
         for _ in 0..1_000 {
             typing.start_one(&caller, id);
-            typing.stop_all(caller.user_id, Some(id));
+            typing.stop(caller.user_id, id);
         }
         typing.start_one(&caller, id);
         assert_eq!(typing.lock().deadlines.len(), 1);
@@ -223,6 +273,7 @@ mod tests {
             tokio::time::sleep_until(next).await;
         }
         let state = typing.lock();
-        assert!(state.notices.is_empty() && state.deadlines.is_empty() && state.watched.is_empty());
+        assert!(state.notices.is_empty() && state.by_user.is_empty());
+        assert!(state.deadlines.is_empty() && state.watched.is_empty());
     }
 }

@@ -1,25 +1,35 @@
 //! Uploads: who may store and fetch a file.
 
 use std::ops::Range;
+use std::sync::Arc;
 use std::time::Duration;
 
+use async_trait::async_trait;
 use bytes::Bytes;
 use futures_util::Stream;
 use futures_util::stream::BoxStream;
 
 use super::ChatEngine;
-use crate::auth::Caller;
+use crate::auth::{Caller, Signature};
 use crate::error::{Error, Result};
-use crate::files::{FileStore, FileType, NewFile, is_stored_name};
-use crate::model::{Attachment, FileId, FileRecord, FileRef};
+use crate::files::{Bounds, FileStore, FileType, NewFile, Notes, Saved, is_stored_name};
+use crate::limits::Limits;
+use crate::model::{Attachment, FileId, FileRecord, FileRef, Timestamp, UserId};
+use crate::rates::Action;
+use crate::storage::{LooseFile, Storage};
 
 const NO_FILE: &str = "File not found";
+
+/// How long an upload may take. What goes on for longer counts as broken off.
+const UPLOADED_WITHIN: Duration = Duration::from_mins(30);
 
 /// A file that someone may read.
 #[derive(Debug, Clone)]
 pub struct Download {
     record: FileRecord,
     files: FileStore,
+    storage: Arc<dyn Storage>,
+    bounds: Bounds,
 }
 
 impl Download {
@@ -45,6 +55,46 @@ impl Download {
     pub async fn bytes(&self, range: Range<u64>) -> Result<BoxStream<'static, Result<Bytes>>> {
         self.files.read(&self.record.stored_name, range).await
     }
+
+    /// A small picture of a picture, and its media type: no larger than `limits.thumbnail_side`, the right way up, and
+    /// without what a camera notes in its pictures. It is made when it is asked for first.
+    ///
+    /// # Errors
+    ///
+    /// - [`Error::NotFound`] when there is none: of what is no picture, is broken, or takes more memory than
+    ///   `limits.picture_bytes`.
+    /// - [`Error::Overloaded`] when too many are being made.
+    /// - [`Error::Unavailable`] when the file store is away.
+    pub async fn thumbnail(&self) -> Result<(Bytes, &'static str)> {
+        let thumbnail = self.files.thumbnail(&self.record, self.bounds).await?;
+        // The file may have been removed meanwhile, and with it what was made of it, but for this.
+        if self.storage.file(self.record.id).await?.is_none() {
+            self.files.remove(&self.record.stored_name).await?;
+            return Err(Error::NotFound(NO_FILE));
+        }
+        Ok(thumbnail)
+    }
+}
+
+/// Notes an upload while it is under way.
+struct UploadNotes {
+    storage: Arc<dyn Storage>,
+    since: Timestamp,
+}
+
+#[async_trait]
+impl Notes for UploadNotes {
+    async fn note(&self, stored_name: &str, upload_id: Option<&str>) -> Result<()> {
+        let (stored_name, upload_id) = (stored_name.to_owned(), upload_id.map(str::to_owned));
+        let note = LooseFile { stored_name, upload_id, since: self.since };
+        Ok(self.storage.note_loose_file(&note).await?)
+    }
+
+    async fn forget(&self, stored_name: &str) {
+        if let Err(error) = self.storage.forget_loose_files(&[stored_name.to_owned()]).await {
+            tracing::warn!(%error, "the name of an upload that failed is left for now");
+        }
+    }
 }
 
 impl ChatEngine {
@@ -54,17 +104,21 @@ impl ChatEngine {
         self.inner.files.is_some()
     }
 
-    /// Stores a file, which only the caller may read until they send it in a message.
+    /// Stores a file, which only the caller may read until they send it in a message. One that is not sent within
+    /// `limits.unsent_file_ttl` is removed.
     ///
     /// The bytes are read as they are written, a few hundred kilobytes at a time on a local disk. Whatever goes
-    /// wrong, and whoever goes away, nothing is left of an upload that was not answered with `Ok`.
+    /// wrong, and whoever goes away, nothing is left of an upload that was not answered with `Ok`; what this process
+    /// cannot take away when it happens is taken away later, also by another one.
     ///
     /// # Errors
     ///
     /// - [`Error::TooLarge`] when there are more than `limits.upload_bytes`; the rest is then not read.
+    /// - [`Error::QuotaExceeded`] when the caller's files would be more than `limits.user_bytes` together.
     /// - [`Error::UnsupportedMediaType`] when the bytes are of no type that is taken, or name and type say otherwise.
     /// - [`Error::Unavailable`] when the file store or the storage is away.
     /// - [`Error::RouteNotFound`] when the engine has no place for uploads.
+    /// - [`Error::RateLimited`] when the caller stores too many; none of the bytes is then read.
     /// - Whatever error the bytes end with.
     pub async fn upload(
         &self,
@@ -73,27 +127,106 @@ impl ChatEngine {
         bytes: impl Stream<Item = Result<Bytes>> + Send + 'static,
     ) -> Result<FileRecord> {
         let files = self.inner.files.clone().ok_or(Error::RouteNotFound)?;
+        self.count(Action::Upload, caller)?;
         let uploader = caller.user_id;
         self.to_the_end(async move |engine: Self| {
-            let saved = files.save(&file, engine.limits().upload_bytes, bytes).await?;
-            let record = FileRecord {
-                id: FileId::new(),
-                uploader,
-                stored_name: saved.stored_name,
-                original_name: saved.original_name,
-                content_type: saved.content_type.to_owned(),
-                size: saved.size,
-                created_at: engine.now(),
-            };
-            if let Err(error) = engine.inner.storage.create_file(&record).await {
-                if let Err(error) = files.remove(&record.stored_name).await {
-                    tracing::warn!(%error, "the bytes of an upload that nobody knows of are left");
+            let max_bytes = engine.room_for(uploader).await?;
+            let storage = engine.inner.storage.clone();
+            let notes = UploadNotes { storage, since: engine.now() };
+            let saving = tokio::time::timeout(UPLOADED_WITHIN, files.save(&file, max_bytes, bytes, &notes));
+            match saving.await.unwrap_or(Err(Error::Refused("The upload took too long"))) {
+                Ok(saved) => engine.note_upload(uploader, saved, &files, &notes).await,
+                Err(Error::TooLarge { .. }) if max_bytes < engine.limits().upload_bytes => {
+                    Err(engine.quota_exceeded())
                 }
-                return Err(error.into());
+                Err(error) => Err(error),
             }
-            Ok(record)
         })
         .await
+    }
+
+    /// How large a file of this user may be now.
+    async fn room_for(&self, uploader: UserId) -> Result<u64> {
+        let Limits { upload_bytes, user_bytes, .. } = *self.limits();
+        let used = self.inner.storage.stored_bytes(uploader).await?;
+        match user_bytes.saturating_sub(used) {
+            0 => Err(self.quota_exceeded()),
+            left => Ok(left.min(upload_bytes)),
+        }
+    }
+
+    /// Notes a file whose bytes are stored, if its uploader still has room for it.
+    async fn note_upload(
+        &self,
+        uploader: UserId,
+        saved: Saved,
+        files: &FileStore,
+        notes: &UploadNotes,
+    ) -> Result<FileRecord> {
+        let record = FileRecord {
+            id: FileId::new(),
+            uploader,
+            stored_name: saved.name.as_str().to_owned(),
+            original_name: saved.original_name,
+            content_type: saved.content_type.to_owned(),
+            size: saved.size,
+            dimensions: saved.dimensions,
+            created_at: self.now(),
+        };
+        // Where this fails it may have been noted all the same: then the bytes are not for the taking.
+        if self.inner.storage.create_file(&record, self.limits().user_bytes).await? {
+            return Ok(record);
+        }
+        match files.remove(&record.stored_name).await {
+            Ok(()) => notes.forget(&record.stored_name).await,
+            Err(error) => tracing::warn!(%error, "the bytes of an upload that was refused are left for now"),
+        }
+        Err(self.quota_exceeded())
+    }
+
+    fn quota_exceeded(&self) -> Error {
+        Error::QuotaExceeded { max_bytes: self.limits().user_bytes }
+    }
+
+    /// Removes at once what the engine removes now and then by itself: files that were not sent within
+    /// `limits.unsent_file_ttl`, and what broken uploads have left. At most a thousand of each.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Unavailable`] when the storage or the file store is away.
+    pub async fn remove_unsent_files(&self) -> Result<()> {
+        self.to_the_end(async move |engine: Self| match &engine.inner.sweeper {
+            Some(sweeper) => sweeper.sweep().await,
+            None => Ok(()),
+        })
+        .await
+    }
+
+    /// The address of a file, good for whoever has it: for 45 minutes at least and an hour at most. Within a quarter
+    /// of an hour it is the same, so that browsers need not fetch the file again.
+    #[must_use]
+    pub fn file_url(&self, stored_name: &str) -> String {
+        let Signature { expires, text } = self.inner.links.sign(stored_name, self.now());
+        format!("{}/uploads/{stored_name}?exp={expires}&sig={text}", self.public_path())
+    }
+
+    /// The file of an address that the engine has given out, whoever asks; `None` when the address is not, or no
+    /// longer, good.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::NotFound`] when there is no such file any more.
+    pub async fn download_signed(
+        &self,
+        stored_name: &str,
+        expires: i64,
+        signature: &str,
+    ) -> Result<Option<Download>> {
+        let signature = Signature { expires, text: signature.to_owned() };
+        if !self.inner.links.check(stored_name, &signature, self.now()) {
+            return Ok(None);
+        }
+        self.file_named(stored_name).await.map(Some)
     }
 
     /// A file that the caller uploaded, or that a message of a conversation carries which the caller is in. For an
@@ -150,7 +283,9 @@ impl ChatEngine {
             return Err(Error::NotFound(NO_FILE));
         }
         let record = self.inner.storage.file_named(stored_name).await?.ok_or(Error::NotFound(NO_FILE))?;
-        Ok(Download { record, files })
+        let Limits { thumbnail_side: side, picture_bytes: bytes, .. } = *self.limits();
+        let (storage, bounds) = (self.inner.storage.clone(), Bounds { side, bytes });
+        Ok(Download { record, files, storage, bounds })
     }
 }
 

@@ -1,35 +1,56 @@
 //! Where uploaded bytes are kept, and what is taken.
 
 mod name;
+mod picture;
+#[cfg(any(feature = "s3", feature = "gcs", feature = "azure"))]
+mod remote;
 mod sniff;
+mod thumbnail;
+mod write;
 
+use std::collections::HashSet;
 use std::io;
 use std::ops::Range;
 use std::path::Path as FsPath;
 use std::pin::{Pin, pin};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
+use async_trait::async_trait;
 use bytes::{Bytes, BytesMut};
 use futures_util::stream::{self, BoxStream};
 use futures_util::{Stream, StreamExt, TryStreamExt};
-use object_store::buffered::BufWriter;
 use object_store::local::LocalFileSystem;
 use object_store::path::Path;
 use object_store::{GetOptions, GetRange, ObjectStore, ObjectStoreExt};
-use tokio::io::AsyncWrite;
+use tokio::sync::Semaphore;
 
 use crate::error::{Error, Result};
-use sniff::{HEAD, Watch};
+use crate::model::Dimensions;
+use crate::storage::LooseFile;
+use sniff::HEAD;
+use write::{Parts, Writer};
 
 pub(crate) use name::is_stored_name;
+#[cfg(any(feature = "s3", feature = "gcs", feature = "azure"))]
+pub use remote::RemoteError;
 pub(crate) use sniff::FileType;
+pub(crate) use thumbnail::Bounds;
 
 /// Where uploaded bytes are kept. Cheap to clone; all clones are the same store.
 #[derive(Debug, Clone)]
 pub struct FileStore {
     store: Arc<dyn ObjectStore>,
-    /// A file of less than this is written at once, a larger one in parts of this size.
+    /// The same store, if it tells what it calls an upload in parts, so that it can be ended by another process.
+    parts: Option<Parts>,
+    /// What the names of all files begin with.
+    folder: Path,
+    /// A file of no more than this is written at once, a larger one in parts of this size.
     part_bytes: usize,
+    /// Whether others may be writing into it.
+    is_shared: bool,
+    /// The names of the uploads that this process is at.
+    under_way: Arc<Mutex<HashSet<String>>>,
+    drawing: Arc<Semaphore>,
 }
 
 /// What a sender says of a file.
@@ -44,10 +65,40 @@ pub struct NewFile {
 /// A file that was stored.
 #[derive(Debug)]
 pub(crate) struct Saved {
-    pub(crate) stored_name: String,
     pub(crate) original_name: String,
     pub(crate) content_type: &'static str,
     pub(crate) size: u64,
+    pub(crate) dimensions: Option<Dimensions>,
+    pub(crate) name: UnderWay,
+}
+
+/// The name of an upload that this process is at, as long as it is.
+#[derive(Debug)]
+pub(crate) struct UnderWay {
+    name: String,
+    all: Arc<Mutex<HashSet<String>>>,
+}
+
+impl UnderWay {
+    /// The name that the file is stored under.
+    pub(crate) fn as_str(&self) -> &str {
+        &self.name
+    }
+}
+
+impl Drop for UnderWay {
+    fn drop(&mut self) {
+        self.all.lock().unwrap_or_else(PoisonError::into_inner).remove(&self.name);
+    }
+}
+
+/// Where it is noted that there may be bytes under a name that no file stands for yet. It is noted before there are.
+#[async_trait]
+pub(crate) trait Notes: Send + Sync {
+    async fn note(&self, stored_name: &str, upload_id: Option<&str>) -> Result<()>;
+
+    /// There are none any more.
+    async fn forget(&self, stored_name: &str);
 }
 
 /// Smallest part that S3 takes, but for the last one.
@@ -56,18 +107,24 @@ const REMOTE_PART: usize = 5 * 1024 * 1024;
 /// On a disk small parts are as good, and cost less memory.
 const LOCAL_PART: usize = 256 * 1024;
 
-/// Parts of one file that may be on their way at once.
-const PARTS_AT_ONCE: usize = 2;
-
 const NOT_ALLOWED: Error = Error::UnsupportedMediaType("File type not allowed");
 
 impl FileStore {
-    /// Keeps files in an object store: S3, memory, anything that implements [`ObjectStore`].
+    /// Keeps files in an object store: memory, anything that implements [`ObjectStore`].
     ///
-    /// Holds up to three times 5 MiB of each upload that is under way in memory.
+    /// Holds up to three times 5 MiB of each upload that is under way in memory. Parts of an upload that a process
+    /// left when it was killed are for the store to remove.
     #[must_use]
     pub fn new(store: Arc<dyn ObjectStore>) -> Self {
-        Self { store, part_bytes: REMOTE_PART }
+        Self {
+            store,
+            parts: None,
+            folder: Path::default(),
+            part_bytes: REMOTE_PART,
+            is_shared: true,
+            under_way: Arc::default(),
+            drawing: Arc::new(Semaphore::new(thumbnail::AT_ONCE)),
+        }
     }
 
     /// Keeps files in a folder of this machine, which is made if it is not there, for no other user to read. What
@@ -90,23 +147,34 @@ impl FileStore {
         }
         remove_unfinished(folder)?;
         let store = LocalFileSystem::new_with_prefix(folder).map_err(io::Error::other)?.with_fsync(true);
-        Ok(Self { store: Arc::new(store), part_bytes: LOCAL_PART })
+        Ok(Self { part_bytes: LOCAL_PART, is_shared: false, ..Self::new(Arc::new(store)) })
+    }
+
+    /// Whether others may be writing into it.
+    pub(crate) fn is_shared(&self) -> bool {
+        self.is_shared
+    }
+
+    /// Whether this process is at an upload of this name.
+    pub(crate) fn is_under_way(&self, stored_name: &str) -> bool {
+        self.under_way.lock().unwrap_or_else(PoisonError::into_inner).contains(stored_name)
     }
 
     /// Stores a file under a new name. When this has returned `Ok` it survives a crash; when it has not, nothing is
-    /// left of it.
+    /// left of it, unless the store is away or the process is killed: then `notes` knows its name.
     ///
     /// # Errors
     ///
     /// - [`Error::TooLarge`] when there are more than `max_bytes`; the rest is then not read.
     /// - [`Error::UnsupportedMediaType`] when the bytes are of no type that is taken, or the sender says otherwise.
     /// - [`Error::Unavailable`] when the store is away or full.
-    /// - Whatever error the bytes end with.
+    /// - Whatever error the bytes or the notes end with.
     pub(crate) async fn save(
         &self,
         file: &NewFile,
         max_bytes: u64,
         bytes: impl Stream<Item = Result<Bytes>> + Send,
+        notes: &impl Notes,
     ) -> Result<Saved> {
         let mut bytes = pin!(limited(bytes, max_bytes));
         let head = read_head(bytes.as_mut()).await?;
@@ -115,10 +183,18 @@ impl FileStore {
         if !file_type.agrees(file.content_type.as_deref(), &name) {
             return Err(NOT_ALLOWED);
         }
-        let stored_name = name::stored_name(file_type.extension())?;
+        let stored = self.set_out(name::stored_name(file_type.extension())?);
         let original_name = name::shown(&name, file_type.extension());
-        let size = self.write(&stored_name, file_type, head, bytes).await?;
-        Ok(Saved { stored_name, original_name, content_type: file_type.content_type(), size })
+        notes.note(stored.as_str(), None).await?;
+        let writer = Writer { files: self, stored_name: stored.as_str(), file_type, notes };
+        let written = writer.write(head, bytes).await?;
+        Ok(Saved {
+            original_name,
+            content_type: file_type.content_type(),
+            size: written.size,
+            dimensions: written.dimensions,
+            name: stored,
+        })
     }
 
     /// A part of a file. An empty one is not looked for.
@@ -136,7 +212,7 @@ impl FileStore {
             return Ok(stream::empty().boxed());
         }
         let options = GetOptions { range: Some(GetRange::Bounded(range)), ..GetOptions::default() };
-        let found = self.store.get_opts(&Path::from(stored_name), options).await;
+        let found = self.store.get_opts(&self.path(stored_name), options).await;
         let broken = |error: object_store::Error| {
             tracing::warn!(%error, "a file could not be read to its end");
             failure(error)
@@ -144,16 +220,34 @@ impl FileStore {
         Ok(found.map_err(failure)?.into_stream().map_err(broken).boxed())
     }
 
-    /// Removes a file. It is fine when there is none.
+    /// Removes a file, and what was made of it. It is fine when there is none.
     ///
     /// # Errors
     ///
     /// [`Error::Unavailable`] when the store is away.
     pub(crate) async fn remove(&self, stored_name: &str) -> Result<()> {
-        match self.store.delete(&Path::from(stored_name)).await {
-            Ok(()) | Err(object_store::Error::NotFound { .. }) => Ok(()),
-            Err(error) => Err(failure(error)),
+        for name in [stored_name, &name::of_thumbnail(stored_name)] {
+            match self.store.delete(&self.path(name)).await {
+                Ok(()) | Err(object_store::Error::NotFound { .. }) => {}
+                Err(error) => return Err(failure(error)),
+            }
         }
+        Ok(())
+    }
+
+    /// Removes whatever there is under a name that no file stands for.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Unavailable`] when the store is away.
+    pub(crate) async fn clear(&self, loose: &LooseFile) -> Result<()> {
+        if let (Some(id), Some(parts)) = (&loose.upload_id, &self.parts) {
+            match parts.0.abort_multipart(&self.path(&loose.stored_name), id).await {
+                Ok(()) | Err(object_store::Error::NotFound { .. }) => {}
+                Err(error) => return Err(failure(error)),
+            }
+        }
+        self.remove(&loose.stored_name).await
     }
 
     /// Answers if the store does.
@@ -162,60 +256,20 @@ impl FileStore {
     ///
     /// [`Error::Unavailable`] when it does not.
     pub(crate) async fn ping(&self) -> Result<()> {
-        match self.store.head(&Path::from("ping")).await {
+        match self.store.head(&self.path("ping")).await {
             Ok(_) | Err(object_store::Error::NotFound { .. }) => Ok(()),
             Err(error) => Err(failure(error)),
         }
     }
 
-    /// Writes a file, its head first; gives its length. All of it, or nothing.
-    async fn write(
-        &self,
-        stored_name: &str,
-        file_type: FileType,
-        head: Bytes,
-        rest: Pin<&mut (impl Stream<Item = Result<Bytes>> + Send)>,
-    ) -> Result<u64> {
-        let mut writer =
-            BufWriter::with_capacity(self.store.clone(), Path::from(stored_name), self.part_bytes)
-                .with_max_concurrency(PARTS_AT_ONCE);
-        let written = fill(&mut writer, file_type, head, rest).await;
-        if written.is_err() {
-            if let Err(error) = writer.abort().await {
-                tracing::warn!(%error, "parts of an upload that was broken off may be left");
-            }
-            return written;
-        }
-        let finished = std::future::poll_fn(|context| Pin::new(&mut writer).poll_shutdown(context)).await;
-        if let Err(error) = finished {
-            // It may be there all the same, if only the answer got lost.
-            if let Err(error) = self.remove(stored_name).await {
-                tracing::warn!(%error, "an upload that failed may be left");
-            }
-            return Err(Error::Unavailable(error.into()));
-        }
-        written
+    fn path(&self, name: &str) -> Path {
+        self.folder.clone().join(name)
     }
-}
 
-/// Puts all bytes of a file into the writer, as long as they are of its type; gives how many.
-async fn fill(
-    writer: &mut BufWriter,
-    file_type: FileType,
-    head: Bytes,
-    rest: Pin<&mut (impl Stream<Item = Result<Bytes>> + Send)>,
-) -> Result<u64> {
-    let mut watch = Watch::new(file_type);
-    let mut size = 0;
-    let mut all = pin!(stream::iter([Ok(head)]).chain(rest));
-    while let Some(piece) = all.try_next().await? {
-        if !watch.see(&piece) {
-            return Err(NOT_ALLOWED);
-        }
-        size += length(&piece);
-        writer.put(piece).await.map_err(failure)?;
+    fn set_out(&self, name: String) -> UnderWay {
+        self.under_way.lock().unwrap_or_else(PoisonError::into_inner).insert(name.clone());
+        UnderWay { name, all: Arc::clone(&self.under_way) }
     }
-    if watch.is_whole() { Ok(size) } else { Err(NOT_ALLOWED) }
 }
 
 /// The same bytes, or an error where they become more than `max_bytes`.
@@ -278,7 +332,19 @@ mod tests {
     const PART: usize = 1024;
 
     fn store() -> FileStore {
-        FileStore { store: Arc::new(InMemory::new()), part_bytes: PART }
+        FileStore { part_bytes: PART, ..FileStore::new(Arc::new(InMemory::new())) }
+    }
+
+    /// Notes nothing.
+    struct NoNotes;
+
+    #[async_trait]
+    impl Notes for NoNotes {
+        async fn note(&self, _: &str, _: Option<&str>) -> Result<()> {
+            Ok(())
+        }
+
+        async fn forget(&self, _: &str) {}
     }
 
     async fn stored(files: &FileStore) -> usize {
@@ -295,11 +361,11 @@ mod tests {
         let files = store();
         for length in [0, 1, PART - 1, PART, HEAD - 1, HEAD, 3 * HEAD + 1] {
             let file = NewFile { name: "a.txt".to_owned(), content_type: None };
-            let saved = files.save(&file, u64::MAX, text(length)).await.unwrap();
+            let saved = files.save(&file, u64::MAX, text(length), &NoNotes).await.unwrap();
             assert_eq!((saved.size, saved.content_type), (length as u64, "text/plain"));
             assert_eq!(saved.original_name, "a.txt");
 
-            let all = files.read(&saved.stored_name, 0..saved.size).await.unwrap();
+            let all = files.read(saved.name.as_str(), 0..saved.size).await.unwrap();
             let all: Vec<Bytes> = all.try_collect().await.unwrap();
             assert_eq!(all.concat(), vec![b'a'; length]);
         }
@@ -310,16 +376,16 @@ mod tests {
         let files = store();
         for length in [1, PART, HEAD, 2 * HEAD] {
             let max = length as u64;
-            let refused = files.save(&NewFile::default(), max, text(length + 1)).await;
+            let refused = files.save(&NewFile::default(), max, text(length + 1), &NoNotes).await;
             assert!(
                 matches!(refused, Err(Error::TooLarge { max_bytes, .. }) if max_bytes == max),
                 "{refused:?}"
             );
             assert_eq!(stored(&files).await, 0);
 
-            let saved = files.save(&NewFile::default(), max, text(length)).await.unwrap();
+            let saved = files.save(&NewFile::default(), max, text(length), &NoNotes).await.unwrap();
             assert_eq!(saved.size, max);
-            files.remove(&saved.stored_name).await.unwrap();
+            files.remove(saved.name.as_str()).await.unwrap();
             assert_eq!(stored(&files).await, 0);
         }
     }
@@ -334,7 +400,7 @@ mod tests {
         ] {
             let expected = end.as_ref().err().map_or(NOT_ALLOWED.to_string(), ToString::to_string);
             let bytes = text(2 * HEAD).chain(stream::iter([end]));
-            let refused = files.save(&NewFile::default(), u64::MAX, bytes).await;
+            let refused = files.save(&NewFile::default(), u64::MAX, bytes, &NoNotes).await;
             assert_eq!(refused.unwrap_err().to_string(), expected);
             assert_eq!(stored(&files).await, 0);
         }

@@ -12,6 +12,12 @@ pub(super) fn stored_name(extension: &str) -> Result<String> {
     Ok(format!("{:032x}.{extension}", u128::from_be_bytes(random)))
 }
 
+/// The name of the small picture of a file.
+pub(super) fn of_thumbnail(stored_name: &str) -> String {
+    let (random, _) = stored_name.split_once('.').unwrap_or((stored_name, ""));
+    format!("{random}.thumb")
+}
+
 /// Whether this could be the name of a stored file. Whatever is not has no business near a file store.
 pub(crate) fn is_stored_name(name: &str) -> bool {
     name.split_once('.').is_some_and(|(random, extension)| {

@@ -19,6 +19,17 @@ impl ClientAddress {
     }
 }
 
+impl ClientAddress {
+    /// The network in words: `192.0.2.1`, or `2001:db8::/64`. For where it is meant to be read, as the audit log.
+    #[must_use]
+    pub fn to_text(self) -> String {
+        match self.0 {
+            IpAddr::V4(v4) => v4.to_string(),
+            IpAddr::V6(v6) => format!("{v6}/64"),
+        }
+    }
+}
+
 impl From<IpAddr> for ClientAddress {
     fn from(address: IpAddr) -> Self {
         Self::of(address)
@@ -43,5 +54,7 @@ mod tests {
         assert!(address("2001:db8::1") != address("2001:db8:0:1::1"));
         assert!(address("::ffff:192.0.2.1") == address("192.0.2.1"));
         assert!(address("192.0.2.1") != address("192.0.2.2"));
+        assert_eq!(address("::ffff:192.0.2.1").to_text(), "192.0.2.1");
+        assert_eq!(address("2001:db8::1").to_text(), "2001:db8::/64");
     }
 }

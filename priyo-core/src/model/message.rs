@@ -72,6 +72,17 @@ pub struct Attachment {
     pub original_name: String,
     /// Its length in bytes.
     pub size: u64,
+    /// How large a picture it is, where that is known.
+    pub dimensions: Option<Dimensions>,
+}
+
+/// How large a picture is, in pixels, the way round that it is shown.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Dimensions {
+    /// From left to right.
+    pub width: u32,
+    /// From top to bottom.
+    pub height: u32,
 }
 
 /// An uploaded file.
@@ -89,6 +100,8 @@ pub struct FileRecord {
     pub content_type: String,
     /// Its length in bytes.
     pub size: u64,
+    /// How large a picture it is, where that is known.
+    pub dimensions: Option<Dimensions>,
     /// When it was uploaded.
     pub created_at: Timestamp,
 }
@@ -102,6 +115,7 @@ impl FileRecord {
             stored_name: self.stored_name.clone(),
             original_name: self.original_name.clone(),
             size: self.size,
+            dimensions: self.dimensions,
         }
     }
 }
@@ -131,7 +145,10 @@ impl Message {
     pub(crate) fn wire_bytes(&self) -> usize {
         /// Ids, names, times and the names of the fields.
         const FIELDS: usize = 640;
-        FIELDS + text_wire_bytes(&self.content)
+        /// A signed address, a length and two sides.
+        const FILE: usize = 320;
+        let file = |file: &Attachment| FILE + text_wire_bytes(&file.original_name);
+        FIELDS + text_wire_bytes(&self.content) + self.attachment.as_ref().map_or(0, file)
     }
 }
 

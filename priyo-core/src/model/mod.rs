@@ -5,10 +5,12 @@ mod conversation;
 pub mod fields;
 mod ids;
 mod message;
+mod origin;
 mod page;
 mod sync;
 mod timestamp;
 mod user;
+mod users;
 
 pub use address::ClientAddress;
 pub use conversation::{
@@ -16,10 +18,13 @@ pub use conversation::{
 };
 pub use ids::{ConnectionId, ConversationId, FileId, MessageId, SessionId, UserId};
 pub use message::{
-    Attachment, FileRecord, FileRef, MarkRead, Message, MessageKind, MessageWithReads, NewMessage, Read,
+    Attachment, Dimensions, FileRecord, FileRef, MarkRead, Message, MessageKind, MessageWithReads,
+    NewMessage, Read,
 };
+pub use origin::Origin;
 pub(crate) use page::fitting;
 pub use page::{ConversationCursor, MessagePage, MessageRange, Page};
 pub use sync::Known;
 pub use timestamp::{Clock, Timestamp};
 pub use user::{HostUser, Login, Registration, Role, User, UserBrief};
+pub use users::{ImportedUser, NewPassword, OwnSession, UserChange, UserCursor, UserList, UserOrder};

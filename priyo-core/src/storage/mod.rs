@@ -22,14 +22,15 @@ use futures_util::FutureExt;
 
 use crate::model::{
     Conversation, ConversationCursor, ConversationId, ConversationStatus, ConversationSummary, FileId,
-    FileRecord, MessageId, MessagePage, MessageRange, MessageWithReads, Page, SessionId, Timestamp, User,
-    UserId,
+    FileRecord, MessageId, MessagePage, MessageRange, MessageWithReads, OwnSession, Page, SessionId,
+    Timestamp, User, UserChange, UserId, UserList,
 };
 
 use crate::telemetry;
 pub use records::{
-    Addition, Appended, AuditEntry, ConversationRow, Created, DeliveredMark, MessageSpan, NewMessageRow,
-    NewSession, ReadMark, ReadOutcome, RefreshToken, Rotation, Session, Standing, StatusChange, TokenHash,
+    Addition, Appended, AuditEntry, ConversationRow, Created, DeliveredMark, LooseFile, MessageSpan,
+    NewMessageRow, NewSession, PasswordRow, ReadMark, ReadOutcome, Reader, Reading, RefreshToken, Rotation,
+    Session, Standing, StatusChange, TokenHash, UserUpdate,
 };
 
 /// What a storage call gives.
@@ -130,12 +131,33 @@ pub trait UserStore: Send + Sync {
     /// The user who logs in with this e-mail (lower case), and the password hash.
     async fn account(&self, email: &str) -> Result<Option<(User, String)>>;
 
+    /// The password hash of this user, if they can log in.
+    async fn password_hash(&self, id: UserId) -> Result<Option<String>>;
+
+    /// Puts another hash of the same password in the place of `old`; says whether that was the user's hash still.
+    async fn replace_password_hash(&self, id: UserId, old: &str, new: &str) -> Result<bool>;
+
+    /// Gives a user who can log in another password and ends their sessions for good, all but the one that is kept.
+    /// Gives those that were live; `None`, and nothing has changed, when there is no such user, they cannot log in, or
+    /// their hash is not the old one any more.
+    async fn change_password(&self, new: &PasswordRow) -> Result<Option<Vec<SessionId>>>;
+
+    /// A part of the list of users.
+    async fn users(&self, list: &UserList) -> Result<Page<User>>;
+
+    /// Changes what a user may do. One who is disabled, or was already, has no session left after it.
+    ///
+    /// An administrator who can log in and is not disabled always remains: of two who demote each other at once, one
+    /// fails. That is looked at for each change which takes such a one away, and for no other.
+    async fn update_user(&self, id: UserId, change: UserChange, at: Timestamp) -> Result<UserUpdate>;
+
     /// Notes that these users were connected at this moment, all in one step. The mark of a user never goes back, and
     /// one who does not exist is passed over.
     async fn set_last_seen(&self, users: &[UserId], at: Timestamp) -> Result<()>;
 
-    /// Everyone who is in a conversation with this user now, open or closed; each once, without the user.
-    async fn contacts_of(&self, id: UserId) -> Result<Vec<UserId>>;
+    /// For each of these users, in the same order: everyone who is in a conversation with them now, open or closed;
+    /// each once, without the user.
+    async fn contacts_of(&self, users: &[UserId]) -> Result<Vec<Vec<UserId>>>;
 
     /// Writes to the audit log, in this order.
     async fn audit(&self, entries: &[AuditEntry]) -> Result<()>;
@@ -144,15 +166,30 @@ pub trait UserStore: Send + Sync {
 /// Sessions and their refresh tokens.
 #[async_trait]
 pub trait SessionStore: Send + Sync {
-    /// Begins a session with its first refresh token, which has no parent.
-    async fn create_session(&self, session: &NewSession, token: &RefreshToken) -> Result<()>;
+    /// Begins a session with its first refresh token, which has no parent. It was last used when it began.
+    ///
+    /// `false`, and nothing stored, when there is no such user, they are disabled, or `password_hash`, which they have
+    /// proved to know the password of, is not theirs any more. With [`change_password`](UserStore::change_password)
+    /// and [`update_user`](UserStore::update_user) one comes after the other: a session that began before either is
+    /// among those that it ends.
+    async fn create_session(
+        &self,
+        session: &NewSession,
+        token: &RefreshToken,
+        password_hash: Option<&str>,
+    ) -> Result<bool>;
 
     /// The session and its user, also when it was revoked or has expired.
     async fn session(&self, id: SessionId) -> Result<Option<Session>>;
 
+    /// Those of these sessions, which are distinct, that are over before their time: revoked, of a disabled user, or
+    /// gone. In no order.
+    async fn ended_sessions(&self, of: &[SessionId]) -> Result<Vec<SessionId>>;
+
     /// Trades a refresh token for its child `next`, in one step.
     ///
-    /// A token is used by this. A used one may be traded again, for another child, within `grace` of its first use
+    /// A token is used by this, and so is its session, which now ends when `next` does if it is not used again; but
+    /// never after its own end. A used token may be traded again, for another child, within `grace` of its first use
     /// and as long as none of its children was used. Later than that it revokes its session.
     async fn rotate_refresh_token(
         &self,
@@ -170,6 +207,15 @@ pub trait SessionStore: Send + Sync {
 
     /// Ends every session of a user for good; gives those that were live.
     async fn revoke_sessions_of(&self, user: UserId, at: Timestamp) -> Result<Vec<SessionId>>;
+
+    /// The sessions of a user that are live, or could be by a renewal: not revoked, and not at their end. At most
+    /// `limit`, the last used first; of those used at one moment the larger id first.
+    async fn sessions_of(&self, user: UserId, now: Timestamp, limit: u32) -> Result<Vec<OwnSession>>;
+
+    /// Deletes what has long been over: refresh tokens that had expired by `before`, and sessions that had ended by
+    /// then, with their tokens. At most `limit` rows, so that others need not wait; gives how many, which is 0 only
+    /// when there is nothing left to delete, or while another process deletes.
+    async fn delete_ended(&self, before: Timestamp, limit: u32) -> Result<u64>;
 }
 
 /// Conversations and who is in them.
@@ -267,6 +313,18 @@ pub trait MessageStore: Send + Sync {
         max_bytes: usize,
     ) -> Result<MessagePage>;
 
+    /// As [`messages`](Self::messages), for somebody: also how they stand to the conversation, and who of the senders
+    /// is still in it, all as of one moment. Of a conversation that they are not in they get an empty part, unless
+    /// they read from outside. `None` when there is no such conversation.
+    async fn messages_for(
+        &self,
+        reader: Reader,
+        conversation: ConversationId,
+        range: MessageRange,
+        limit: u32,
+        max_bytes: usize,
+    ) -> Result<Option<Reading>>;
+
     /// The messages of several spans, one span after the other and oldest first in each. Numbers that there are not
     /// are passed over. Ends early, wherever that is, after about `max_bytes` of text, but has at least one message if
     /// there is one.
@@ -297,8 +355,10 @@ pub trait MessageStore: Send + Sync {
 /// What is known of uploaded files; the bytes are elsewhere.
 #[async_trait]
 pub trait FileRecordStore: Send + Sync {
-    /// Notes an uploaded file.
-    async fn create_file(&self, file: &FileRecord) -> Result<()>;
+    /// Notes an uploaded file, which no message carries yet, and that its name is no longer
+    /// [loose](Self::note_loose_file). `false`, and nothing stored, when the files of its uploader would be more than
+    /// `max_bytes` together, or than `i64::MAX`: also when many are uploaded at once.
+    async fn create_file(&self, file: &FileRecord, max_bytes: u64) -> Result<bool>;
 
     /// The file with this id.
     async fn file(&self, id: FileId) -> Result<Option<FileRecord>>;
@@ -308,4 +368,25 @@ pub trait FileRecordStore: Send + Sync {
 
     /// Whether a message of a conversation that `user` is in now carries the file; with `None`, of any at all.
     async fn is_attached(&self, file: FileId, user: Option<UserId>) -> Result<bool>;
+
+    /// How many bytes the files of a user have together.
+    async fn stored_bytes(&self, user: UserId) -> Result<u64>;
+
+    /// Takes away the oldest files that were made before this moment and that no message carries, at most `limit` of
+    /// them, those of one moment by id; their names are loose since `at`. Gives how many.
+    ///
+    /// Decided in the same step as what [`append_messages`](MessageStore::append_messages) says of a file: a message
+    /// carries it, or it is gone, and never both.
+    async fn loosen_unsent_files(&self, before: Timestamp, limit: u32, at: Timestamp) -> Result<u32>;
+
+    /// Notes that there may be bytes under a name that no file stands for. Of a name that is noted already this is
+    /// the last word.
+    async fn note_loose_file(&self, file: &LooseFile) -> Result<()>;
+
+    /// Names that were loose already at this moment, at most `limit`, those first that have been so for the longest,
+    /// and of one moment by name.
+    async fn loose_files(&self, until: Timestamp, limit: u32) -> Result<Vec<LooseFile>>;
+
+    /// Notes that there are no bytes under these names any more. Those that are not loose are passed over.
+    async fn forget_loose_files(&self, stored_names: &[String]) -> Result<()>;
 }

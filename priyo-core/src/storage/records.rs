@@ -1,8 +1,10 @@
 //! What goes into a storage and comes out of it: rows to be, and what became of them.
 
+use std::fmt;
+
 use crate::model::{
     Attachment, Conversation, ConversationId, ConversationKind, ConversationStatus, Message, MessageId,
-    MessageKind, SessionId, Timestamp, User, UserId,
+    MessageKind, MessagePage, SessionId, Timestamp, User, UserId,
 };
 
 /// The SHA-256 of a refresh token: the token itself is never stored.
@@ -30,6 +32,8 @@ pub struct NewSession {
     pub created_at: Timestamp,
     /// When it ends, however often its tokens are renewed.
     pub expires_at: Timestamp,
+    /// What the client called itself.
+    pub user_agent: Option<String>,
 }
 
 /// A session and its user, as they are now.
@@ -54,6 +58,47 @@ pub enum Rotation {
     Invalid,
     /// It had been used before and the grace was over: its session is revoked now.
     Reused(Session),
+}
+
+/// A password to be.
+#[derive(Clone)]
+pub struct PasswordRow {
+    /// Whose.
+    pub user_id: UserId,
+    /// The hash that they must have still; `None` when whatever they have is to be replaced.
+    pub old_hash: Option<String>,
+    /// The hash that they will have.
+    pub new_hash: String,
+    /// The session that goes on.
+    pub keep: Option<SessionId>,
+    /// When.
+    pub at: Timestamp,
+}
+
+/// Without the hashes: debug output ends up in logs.
+impl fmt::Debug for PasswordRow {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("PasswordRow").field("user_id", &self.user_id).finish_non_exhaustive()
+    }
+}
+
+/// What became of a change of a user.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[allow(clippy::large_enum_variant, reason = "there is one at a time, and it is not kept")]
+pub enum UserUpdate {
+    /// It is done.
+    Updated {
+        /// The user as they were.
+        before: User,
+        /// The user as they are now.
+        user: User,
+        /// Their sessions that were live, if they are disabled now.
+        ended: Vec<SessionId>,
+    },
+    /// There is no such user. Nothing has changed.
+    NotFound,
+    /// There would be no administrator left who can log in. Nothing has changed.
+    LastAdmin,
 }
 
 /// A conversation to be.
@@ -99,6 +144,26 @@ pub struct Standing {
     pub last_seq: u64,
     /// Up to where every message is noted as handed to the user.
     pub delivered_seq: u64,
+}
+
+/// Who reads a conversation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Reader {
+    /// Who.
+    pub user_id: UserId,
+    /// Whether they may read it without being in it.
+    pub from_outside: bool,
+}
+
+/// A part of a conversation's messages, as it comes to somebody.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Reading {
+    /// How they stand to the conversation.
+    pub standing: Standing,
+    /// The part.
+    pub page: MessagePage,
+    /// Those of its senders who are in the conversation now, each once.
+    pub present: Vec<UserId>,
 }
 
 /// What became of a change of status.
@@ -170,7 +235,7 @@ pub enum Appended {
     Closed,
     /// The file is gone.
     FileGone,
-    /// Somebody else holds the conversation for too long. Trying again later may help.
+    /// Somebody else holds the conversation or the sender's place in it for too long. Trying again later may help.
     Busy,
 }
 
@@ -220,6 +285,18 @@ pub struct MessageSpan {
     pub last_seq: u64,
 }
 
+/// A name under which there may be bytes that no file stands for: of an upload that is not done, or of a file that is
+/// no more.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LooseFile {
+    /// The name that the bytes are stored under.
+    pub stored_name: String,
+    /// What the file store calls an upload in parts.
+    pub upload_id: Option<String>,
+    /// Since when.
+    pub since: Timestamp,
+}
+
 /// Something that must be traceable.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AuditEntry {
@@ -231,4 +308,10 @@ pub struct AuditEntry {
     pub action: &'static str,
     /// To what: an id.
     pub subject: Option<String>,
+    /// What else is to be said of it, in a few words.
+    pub detail: Option<String>,
+    /// The network that the client was in.
+    pub address: Option<String>,
+    /// The id of the request.
+    pub request_id: Option<String>,
 }

@@ -32,6 +32,12 @@ impl Connection {
         Self(Arc::new(State { peer, opened: Instant::now(), close, end, blocked_since: AtomicU64::new(0) }))
     }
 
+    /// Whether both are the same connection.
+    #[cfg(feature = "socketio")]
+    pub(crate) fn is(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+    }
+
     /// The address at the other end.
     #[must_use]
     pub fn peer(&self) -> SocketAddr {

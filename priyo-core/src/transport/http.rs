@@ -1,12 +1,14 @@
 //! What every HTTP answer has: a request id, a trace, and one shape for failures.
 
+use std::net::SocketAddr;
 use std::panic::AssertUnwindSafe;
 use std::time::{Duration, Instant};
 
 use axum::Router;
-use axum::extract::{MatchedPath, Request};
+use axum::extract::{ConnectInfo, MatchedPath, Request};
 use axum::http::header::{self, HeaderMap, HeaderName};
-use axum::http::{HeaderValue, Method, StatusCode};
+use axum::http::request::Parts;
+use axum::http::{Extensions, HeaderValue, Method, StatusCode, Version};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use futures_util::FutureExt;
@@ -14,8 +16,10 @@ use serde_json::{Map, Value, json};
 use tracing::{Instrument, field};
 use uuid::{NoContext, Uuid};
 
+use super::connection::Connection;
 use super::linger::linger;
-use crate::error::{Error, Result, WireError};
+use crate::error::{Error, Result, WireError, whole_seconds};
+use crate::model::{ClientAddress, Origin};
 use crate::patience;
 use crate::telemetry;
 
@@ -69,6 +73,39 @@ pub fn bearer_token(headers: &HeaderMap) -> Result<&str> {
     }
 }
 
+/// Where a request comes from, and what it says of itself: see [`client_address`].
+#[must_use]
+pub fn origin(parts: &Parts) -> Origin {
+    let Parts { headers, extensions, .. } = parts;
+    let address = client_address(extensions);
+    let request_id = extensions.get::<RequestId>().map(|id| id.as_str().into());
+    let agent = headers.get(header::USER_AGENT).map(|agent| String::from_utf8_lossy(agent.as_bytes()));
+    Origin { address, request_id, user_agent: None }.user_agent(agent.as_deref().unwrap_or_default())
+}
+
+/// Where a request comes from, by its extensions, if that is known: the [`ClientAddress`] that the program around the
+/// router has put there, or else the peer by axum's [`ConnectInfo`].
+///
+/// Behind a reverse proxy the peer is the proxy. A program there puts a [`ClientAddress`] into each request, from what
+/// that proxy, and no client, has written into it. An accept loop that gives a [`Connection`] has decided already.
+#[must_use]
+pub fn client_address(extensions: &Extensions) -> Option<ClientAddress> {
+    let peer = || match extensions.get::<Connection>() {
+        Some(_) => None,
+        None => extensions.get::<ConnectInfo<SocketAddr>>().map(|peer| ClientAddress::of(peer.ip())),
+    };
+    extensions.get::<ClientAddress>().copied().or_else(peer)
+}
+
+/// What is left of a rate, as the headers `RateLimit-Limit`, `-Remaining` and `-Reset` say it.
+pub(super) fn rate_headers(limit: u32, remaining: u32, reset: Duration) -> [(HeaderName, HeaderValue); 3] {
+    [
+        (HeaderName::from_static("ratelimit-limit"), limit.into()),
+        (HeaderName::from_static("ratelimit-remaining"), remaining.into()),
+        (HeaderName::from_static("ratelimit-reset"), whole_seconds(reset).into()),
+    ]
+}
+
 async fn identify(mut request: Request, next: Next) -> Response {
     if request.extensions().get::<RequestId>().is_some() {
         return next.run(request).await;
@@ -87,7 +124,9 @@ async fn identify(mut request: Request, next: Next) -> Response {
         http.status = field::Empty,
     );
     request.extensions_mut().insert(id.clone());
-    let request = linger(request);
+    // Later versions have other ways to say so.
+    let may_close = request.version() <= Version::HTTP_11;
+    let (request, unread) = linger(request);
     let answer = AssertUnwindSafe(next.run(request)).catch_unwind();
     let answer = async move {
         // What the panic said is on standard error already, and may hold anything.
@@ -98,6 +137,9 @@ async fn identify(mut request: Request, next: Next) -> Response {
     let answer = CURRENT.scope(id.clone(), answer).instrument(span);
     let mut response = patience::serve(Duration::ZERO, answer).await;
     response.headers_mut().insert(REQUEST_ID, id.0);
+    if may_close && response.status().as_u16() >= 400 && unread.is_too_much() {
+        response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+    }
     telemetry::request_answered(method, route, response.status().as_u16(), started.elapsed());
     response
 }
@@ -162,6 +204,9 @@ impl IntoResponse for WireError {
         }
         if let Some(secs) = self.retry_after_secs {
             headers.insert(header::RETRY_AFTER, HeaderValue::from(secs));
+            if let Some(limit) = self.rate_limit {
+                headers.extend(rate_headers(limit, 0, Duration::from_secs(secs)));
+            }
         }
         response
     }

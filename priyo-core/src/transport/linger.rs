@@ -5,12 +5,14 @@
 //! while the answer is on its way; within bounds.
 
 use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
 use axum::body::{Body, BodyDataStream, Bytes, HttpBody};
 use axum::extract::Request;
-use axum::http::header::EXPECT;
+use axum::http::header::{CONTENT_LENGTH, EXPECT};
 use futures_util::{Stream, StreamExt};
 use tokio::runtime::Handle;
 
@@ -20,13 +22,30 @@ const TIME: Duration = Duration::from_secs(1);
 /// How many bytes to read at most.
 const BYTES: usize = 256 * 1024;
 
-/// The same request, of whose body the rest is read when it is dropped before its end.
-pub(super) fn linger(request: Request) -> Request {
+/// The same request, of whose body the rest is read when it is dropped before its end; and whether there will be more
+/// of it than that.
+pub(super) fn linger(request: Request) -> (Request, Unread) {
+    let unread = Unread(Arc::new(AtomicU64::new(0)));
     if request.body().is_end_stream() {
-        return request;
+        return (request, unread);
     }
+    let declared = request.headers().get(CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse().ok());
+    unread.0.store(declared.unwrap_or(u64::MAX), Ordering::Relaxed);
     let held_back = request.headers().contains_key(EXPECT);
-    request.map(|body| Body::from_stream(Lingering { rest: Some(body.into_data_stream()), held_back }))
+    let left = Arc::clone(&unread.0);
+    let lingering =
+        |body: Body| Body::from_stream(Lingering { rest: Some(body.into_data_stream()), held_back, left });
+    (request.map(lingering), unread)
+}
+
+/// How much of a body nobody has read yet; of one that does not say how long it is, no end is known.
+pub(super) struct Unread(Arc<AtomicU64>);
+
+impl Unread {
+    /// Whether it is more than what is read and forgotten, so that the connection is good for nothing afterwards.
+    pub(super) fn is_too_much(&self) -> bool {
+        self.0.load(Ordering::Relaxed) > BYTES as u64
+    }
 }
 
 /// A body that has not been read to its end.
@@ -34,6 +53,7 @@ struct Lingering {
     rest: Option<BodyDataStream>,
     /// Whether the client sends it only when it is asked to, by the first read.
     held_back: bool,
+    left: Arc<AtomicU64>,
 }
 
 impl Stream for Lingering {
@@ -45,8 +65,17 @@ impl Stream for Lingering {
             Some(body) => std::task::ready!(body.poll_next_unpin(context)),
             None => None,
         };
-        if !matches!(next, Some(Ok(_))) {
-            self.rest = None;
+        match &next {
+            Some(Ok(piece)) => {
+                let left = self.left.load(Ordering::Relaxed);
+                if left < u64::MAX {
+                    self.left.store(left.saturating_sub(piece.len() as u64), Ordering::Relaxed);
+                }
+            }
+            _ => {
+                self.rest = None;
+                self.left.store(0, Ordering::Relaxed);
+            }
         }
         Poll::Ready(next)
     }
@@ -87,7 +116,7 @@ mod tests {
         for (name, value) in headers {
             request = request.header(*name, *value);
         }
-        let request = linger(request.body(Body::from_stream(body)).unwrap());
+        let (request, _) = linger(request.body(Body::from_stream(body)).unwrap());
         let mut body = request.into_body().into_data_stream();
         for _ in 0..read {
             body.next().await.unwrap().unwrap();
@@ -114,5 +143,30 @@ mod tests {
         let expect = [("expect", "100-continue")];
         assert_eq!(dropped(10, 0, &expect).await, 0);
         assert_eq!(dropped(10, 1, &expect).await, 10);
+    }
+
+    #[tokio::test]
+    async fn what_is_left_of_a_body_is_known() {
+        let of = |length: usize, declared: bool| {
+            let mut request = Request::post("/");
+            if declared {
+                request = request.header("content-length", length);
+            }
+            let pieces = (0..length / 1024).map(|_| Ok::<_, std::io::Error>(vec![0; 1024]));
+            linger(request.body(Body::from_stream(stream::iter(pieces.collect::<Vec<_>>()))).unwrap())
+        };
+        for (length, declared, too_much) in
+            [(BYTES, true, false), (BYTES + 1024, true, true), (1024, false, true)]
+        {
+            let (request, unread) = of(length, declared);
+            assert_eq!(unread.is_too_much(), too_much, "{length}");
+            let mut body = request.into_body().into_data_stream();
+            body.next().await.unwrap().unwrap();
+            assert_eq!(unread.is_too_much(), !declared, "{length}, one piece later");
+            while body.next().await.is_some() {}
+            assert!(!unread.is_too_much());
+        }
+        let (_, unread) = linger(Request::get("/").body(Body::empty()).unwrap());
+        assert!(!unread.is_too_much());
     }
 }

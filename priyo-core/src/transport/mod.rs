@@ -20,6 +20,8 @@ pub use connection::Connection;
 
 /// Every path of the chat: the REST routes and `/socket.io/`, to be merged with a host's own router or nested under
 /// a path. Nested, say so by [`EngineBuilder::public_path`](crate::EngineBuilder::public_path).
+///
+/// Strangers and logins are counted by the client's address: [`http::client_address`] says where that is looked for.
 #[cfg(all(feature = "rest", feature = "socketio"))]
 pub fn router(engine: &crate::ChatEngine, sockets: &socketio::SocketIoTransport) -> axum::Router {
     rest::router(engine.clone()).merge(socketio::router(engine, sockets))

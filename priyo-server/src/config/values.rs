@@ -4,6 +4,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::path::PathBuf;
 use std::time::Duration;
 
+use priyo_core::rates::{Action, Rate, Rates};
 use tracing_subscriber::EnvFilter;
 
 use super::origins::Origins;
@@ -81,6 +82,18 @@ impl<'a> Reader<'a> {
         })
     }
 
+    /// Those that are not set have their defaults, or none when `by_default` is false.
+    pub(super) fn rates(&mut self, environment: Environment, by_default: bool) -> Rates {
+        let mut rates = if by_default { Rates::default() } else { Rates::off() };
+        if by_default && environment == Environment::Production {
+            rates.set(Action::Request, Rate::parse("500/15m"));
+        }
+        for action in Action::ALL {
+            rates.set(action, self.value(action.variable(), rates.of(action), rate));
+        }
+        rates
+    }
+
     pub(super) fn log_filter(&mut self) -> String {
         for name in ["RUST_LOG", "LOG_LEVEL"] {
             let Some(text) = self.text(name) else { continue };
@@ -140,6 +153,18 @@ pub(super) fn switch(text: &str) -> Parsed<bool> {
         "off" | "false" | "0" => Ok(false),
         _ => Err(("is neither on nor off", "say on or off")),
     }
+}
+
+pub(super) fn rate(text: &str) -> Parsed<Option<Rate>> {
+    match text {
+        "off" => Ok(None),
+        text => Rate::parse(text).map(Some).ok_or(("is no rate", "say for example 10/15m, 60+5/1s, or off")),
+    }
+}
+
+pub(super) fn count(text: &str) -> Parsed<usize> {
+    let number = text.parse().ok().filter(|count| *count > 0);
+    number.ok_or(("is no number of things", "say a whole number that is not 0"))
 }
 
 pub(super) fn bytes(text: &str) -> Parsed<u64> {

@@ -2,6 +2,8 @@
 
 use std::fmt::Write as _;
 
+use priyo_core::rates::Action;
+
 /// One environment variable.
 #[derive(Debug, Clone, Copy)]
 pub struct Variable {
@@ -18,7 +20,28 @@ const fn variable(name: &'static str, default: &'static str, meaning: &'static s
 }
 
 /// Every variable that the server reads.
-pub const VARIABLES: &[Variable] = &[
+pub const VARIABLES: &[Variable] = &ALL;
+
+const ALL: [Variable; OWN.len() + Action::ALL.len()] = {
+    let mut all = [OWN[0]; OWN.len() + Action::ALL.len()];
+    let mut place = 0;
+    while place < all.len() {
+        all[place] = if place < OWN.len() { OWN[place] } else { rate(Action::ALL[place - OWN.len()]) };
+        place += 1;
+    }
+    all
+};
+
+/// The variable of one of the engine's rates.
+const fn rate(action: Action) -> Variable {
+    let default = match action {
+        Action::Request => "2000/15m in development, 500/15m in production",
+        other => other.default_rate(),
+    };
+    variable(action.variable(), default, action.what())
+}
+
+const OWN: &[Variable] = &[
     variable("NODE_ENV", "development", "The environment, development or production."),
     variable(
         "DATABASE_URL",
@@ -44,7 +67,22 @@ pub const VARIABLES: &[Variable] = &[
     variable(
         "JWT_REFRESH_EXPIRES_IN",
         "7d",
-        "How long a refresh token is good: a number with s, m, h or d, or a number of seconds.",
+        "How long a refresh token is good when it is not used: a number with s, m, h or d, or a number of seconds.",
+    ),
+    variable(
+        "SESSION_MAX_AGE",
+        "30d",
+        "How long a login lasts, however often its tokens are renewed: a number with s, m, h or d, or of seconds.",
+    ),
+    variable(
+        "JWT_ACCESS_SECRET_PREVIOUS",
+        "unset",
+        "The JWT_ACCESS_SECRET of before, for as long as its access tokens are to be good; it never signs.",
+    ),
+    variable(
+        "JWT_REFRESH_SECRET_PREVIOUS",
+        "unset",
+        "The JWT_REFRESH_SECRET of before, for as long as its refresh tokens are to be good; it never signs.",
     ),
     variable(
         "HOST",
@@ -65,8 +103,25 @@ pub const VARIABLES: &[Variable] = &[
     variable(
         "RATE_LIMITS",
         "on",
-        "off turns rate limits and connection caps off, for load tests; refused in production.",
+        "off turns rate limits off, and caps on connections and sockets, that are not set, for load tests; refused in \
+         production. Each RATE_LIMIT_… is a rate such as 10/15m (ten at once, and ten again in each quarter of an hour, \
+         one by one) or 60+5/1s (sixty at once, then five each second), or off.",
     ),
+    variable(
+        "CONNECTIONS",
+        "10000, or as many as the process may open files, less a reserve",
+        "The most connections at once.",
+    ),
+    variable(
+        "CONNECTIONS_PER_ADDRESS",
+        "200",
+        "The most connections at once from one address, where TRUSTED_PROXIES is 0; an IPv6 /64 is one address.",
+    ),
+    variable("SOCKETS_PER_USER", "20", "The most sockets of one user at once."),
+    variable("SOCKETS_PER_ADDRESS", "200", "The most sockets at once that come from one address."),
+    variable("UNKNOWN_SOCKETS", "2000", "The most sockets at once that have not said whose they are."),
+    variable("UNKNOWN_SOCKETS_PER_ADDRESS", "20", "The same of those that come from one address."),
+    variable("ROOMS_PER_SOCKET", "200", "The most conversations that one socket listens to at once."),
     variable(
         "SELF_SERVICE_ROLES",
         "on in development, off in production",
@@ -77,8 +132,53 @@ pub const VARIABLES: &[Variable] = &[
         "unset",
         "A token that may read /metrics, /docs and the API descriptions in production, where else only an ADMIN may.",
     ),
-    variable("UPLOAD_DIR", "uploads", "The directory for uploaded files."),
+    variable("UPLOAD_DIR", "uploads", "The directory for uploaded files, if there is no bucket for them."),
+    variable(
+        "FILE_STORE",
+        "unset",
+        "A bucket for uploaded files in place of a directory: s3://bucket/folder, gs://bucket/folder or \
+         az://container/folder. Nothing else may be in the folder.",
+    ),
+    variable(
+        "AWS_ACCESS_KEY_ID",
+        "unset",
+        "The key to an s3:// bucket; without one, the machine's own role.",
+    ),
+    variable("AWS_SECRET_ACCESS_KEY", "unset", "The secret of that key."),
+    variable("AWS_SESSION_TOKEN", "unset", "What belongs to a key that is good for some hours only."),
+    variable("AWS_REGION", "unset", "Where the bucket is; us-east-1 if nothing says otherwise."),
+    variable("AWS_ENDPOINT_URL", "unset", "The address of an S3-compatible store that is not Amazon's."),
+    variable("AWS_ALLOW_HTTP", "unset", "true allows an address without TLS."),
+    variable(
+        "AWS_VIRTUAL_HOSTED_STYLE_REQUEST",
+        "unset",
+        "true puts the name of the bucket into the name of the host.",
+    ),
+    variable("AWS_ROLE_ARN", "unset", "The role of a service account of Kubernetes."),
+    variable("AWS_WEB_IDENTITY_TOKEN_FILE", "unset", "The file with the token of that account."),
+    variable("AWS_CONTAINER_CREDENTIALS_RELATIVE_URI", "unset", "Where a container of ECS asks for its key."),
+    variable(
+        "GOOGLE_SERVICE_ACCOUNT",
+        "unset",
+        "The file of the service account that may use a gs:// bucket.",
+    ),
+    variable("GOOGLE_APPLICATION_CREDENTIALS", "unset", "The file of the application's default credentials."),
+    variable("AZURE_STORAGE_ACCOUNT_NAME", "unset", "The account that an az:// container belongs to."),
+    variable("AZURE_STORAGE_ACCOUNT_KEY", "unset", "The key of that account."),
+    variable("AZURE_TENANT_ID", "unset", "The tenant of a client that may use the container."),
+    variable("AZURE_CLIENT_ID", "unset", "That client."),
+    variable("AZURE_CLIENT_SECRET", "unset", "The secret of that client."),
     variable("MAX_FILE_SIZE", "5242880", "The largest upload, in bytes."),
+    variable(
+        "MAX_USER_FILES_SIZE",
+        "104857600",
+        "How large all files of one user may be together, in bytes.",
+    ),
+    variable(
+        "UNSENT_FILE_TTL",
+        "24h",
+        "How long an uploaded file is kept that no message carries: a number with s, m, h or d.",
+    ),
     variable(
         "LOG_FORMAT",
         "json in production when the output is no terminal, else human",
@@ -89,7 +189,7 @@ pub const VARIABLES: &[Variable] = &[
     variable(
         "PRIYO_ADMIN_PASSWORD",
         "asked for on the terminal",
-        "The password for `admin create`, 8 characters to 1024 bytes.",
+        "The password for `admin create` and `admin reset-password`, 8 characters to 1024 bytes.",
     ),
 ];
 

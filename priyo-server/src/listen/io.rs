@@ -37,11 +37,29 @@ struct State {
     hung_up: bool,
     /// Since when a write waits for the peer.
     blocked_since: Option<Instant>,
+    /// What the peer takes while it is behind.
+    behind: Option<Behind>,
     /// Since when the peer knows that nothing more will come.
     closing_since: Option<Instant>,
     reader: Option<Waker>,
     writer: Option<Waker>,
     watcher: Option<Waker>,
+}
+
+/// A peer for which more waits than the kernel keeps, from the first write that had to wait until all is written. One
+/// that takes a little now and then never takes nothing for long: so its rate is looked at, too.
+#[derive(Debug, Clone, Copy)]
+struct Behind {
+    /// Since when what it takes is counted.
+    since: Instant,
+    /// How many bytes it took since then.
+    taken: u64,
+}
+
+impl Behind {
+    fn new(since: Instant) -> Self {
+        Self { since, taken: 0 }
+    }
 }
 
 /// Why the watching of a connection came to its end.
@@ -65,6 +83,7 @@ impl Shared {
             upgraded: false,
             hung_up: false,
             blocked_since: None,
+            behind: None,
             closing_since: None,
             reader: None,
             writer: None,
@@ -133,18 +152,43 @@ impl Shared {
 impl State {
     /// When the peer's patience with us, or ours with it, ends.
     fn deadline(&self, settings: &Listen) -> Option<(Instant, Watched)> {
-        let (since, limit, end) = match (self.closing_since, self.blocked_since, self.heads.phase()) {
-            (Some(since), _, _) => (since, settings.linger_timeout, Watched::Late),
-            (None, Some(since), _) => (since, settings.stall_timeout, Watched::Late),
-            (None, None, _) if self.upgraded => return None,
+        let wait = match (self.closing_since, self.blocked_since, self.heads.phase()) {
+            (Some(since), _, _) => Some((since, settings.linger_timeout, Watched::Late)),
+            (None, Some(since), _) => Some((since, settings.stall_timeout, Watched::Late)),
+            (None, None, _) if self.upgraded => None,
             (None, None, Phase::New(since) | Phase::Head(since)) => {
-                (since, settings.header_timeout, Watched::Late)
+                Some((since, settings.header_timeout, Watched::Late))
             }
-            (None, None, Phase::Idle(since)) => (since, settings.idle_timeout, Watched::Idle),
-            (None, None, Phase::Busy) => return None,
+            (None, None, Phase::Idle(since)) => Some((since, settings.idle_timeout, Watched::Idle)),
+            (None, None, Phase::Busy) => None,
         };
+        let behind = self.behind.filter(|_| self.closing_since.is_none());
+        let behind = behind.map(|behind| (behind.since, settings.rate_window, Watched::Late));
         // A limit beyond all time is none.
-        Some((since.checked_add(limit)?, end))
+        let ends = [wait, behind].into_iter().flatten();
+        ends.filter_map(|(since, limit, end)| Some((since.checked_add(limit)?, end)))
+            .min_by_key(|(at, _)| *at)
+    }
+
+    /// Whether a peer whose time to take something is up may have more of it.
+    fn has_taken_enough(&mut self, settings: &Listen) -> bool {
+        if self.closing_since.is_some() || (self.blocked_since.is_none() && self.behind.is_none()) {
+            return false;
+        }
+        let now = Instant::now();
+        if self.is_writable() {
+            // Nobody waits to write any more. If somebody is just about to, it begins anew.
+            (self.blocked_since, self.behind) = (None, None);
+            return true;
+        }
+        let least = u64::from(settings.min_rate) * settings.rate_window.as_secs();
+        let is_stalled = self.blocked_since.is_some_and(|since| now - since >= settings.stall_timeout);
+        let is_on = |behind: &Behind| behind.taken >= least && now - behind.since >= settings.rate_window;
+        let is_good = !is_stalled && self.behind.as_ref().is_some_and(is_on);
+        if is_good {
+            self.behind = Some(Behind::new(now));
+        }
+        is_good
     }
 
     /// Whether the socket would take bytes now. A write that waited may have been given up by its owner, and
@@ -181,14 +225,14 @@ impl Future for Watch<'_> {
                 return Poll::Ready(Watched::Gone);
             }
             let Some((deadline, end)) = state.deadline(self.settings) else { return Poll::Pending };
-            let blocked = state.closing_since.is_none() && state.blocked_since.is_some();
             if deadline <= Instant::now() {
-                if blocked && state.is_writable() {
-                    state.blocked_since = None;
-                    self.shared.connection.write_progressed();
-                    continue;
+                if !state.has_taken_enough(self.settings) {
+                    return Poll::Ready(end);
                 }
-                return Poll::Ready(end);
+                if state.blocked_since.is_none() {
+                    self.shared.connection.write_progressed();
+                }
+                continue;
             }
             drop(state);
             if self.sleep.deadline() != deadline {
@@ -211,15 +255,25 @@ impl Io {
         let mut state = self.0.state();
         let Some(stream) = &mut state.stream else { return Poll::Ready(Err(ended())) };
         let wrote = write(Pin::new(stream), cx);
-        if wrote.is_pending() {
-            remember(&mut state.writer, cx);
-            if state.blocked_since.is_none() {
-                state.blocked_since = Some(Instant::now());
-                self.0.connection.write_blocked();
-                wake(&mut state.watcher);
+        match &wrote {
+            Poll::Pending => {
+                remember(&mut state.writer, cx);
+                if state.blocked_since.is_none() {
+                    let now = Instant::now();
+                    state.blocked_since = Some(now);
+                    state.behind.get_or_insert_with(|| Behind::new(now));
+                    self.0.connection.write_blocked();
+                    wake(&mut state.watcher);
+                }
             }
-        } else if state.blocked_since.take().is_some() {
-            self.0.connection.write_progressed();
+            Poll::Ready(outcome) => {
+                if let (Ok(bytes), Some(behind)) = (outcome, &mut state.behind) {
+                    behind.taken += *bytes as u64;
+                }
+                if state.blocked_since.take().is_some() {
+                    self.0.connection.write_progressed();
+                }
+            }
         }
         wrote
     }
@@ -260,8 +314,10 @@ impl AsyncWrite for Io {
     }
 
     fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
-        // Nothing is kept between a write and the kernel.
-        if self.0.state().stream.is_some() { Poll::Ready(Ok(())) } else { Poll::Ready(Err(ended())) }
+        // Nothing is kept between a write and the kernel. It is asked for when nothing more waits to be written.
+        let mut state = self.0.state();
+        state.behind = None;
+        if state.stream.is_some() { Poll::Ready(Ok(())) } else { Poll::Ready(Err(ended())) }
     }
 
     /// Says goodbye, and while this is still HTTP waits a moment for the peer to do the same: closing a socket

@@ -66,6 +66,11 @@ pub struct Listen {
     pub body_timeout: Duration,
     /// How long the peer may take nothing of what waits to be written, also after an upgrade. 10 s.
     pub stall_timeout: Duration,
+    /// How many bytes a second the peer must take, of what waits to be written, as long as it never takes all of it;
+    /// also after an upgrade. 0 is no bound. 1,024.
+    pub min_rate: u32,
+    /// Over how long that is looked at; whole seconds count. 20 s.
+    pub rate_window: Duration,
     /// How long a connection is kept open between two requests. Longer than the minute for which common reverse
     /// proxies keep theirs, so that it is they who close. 75 s.
     pub idle_timeout: Duration,
@@ -97,6 +102,8 @@ impl Default for Listen {
             header_timeout: Duration::from_secs(10),
             body_timeout: Duration::from_secs(30),
             stall_timeout: Duration::from_secs(10),
+            min_rate: 1_024,
+            rate_window: Duration::from_secs(20),
             idle_timeout: Duration::from_secs(75),
             linger_timeout: Duration::from_secs(2),
             user_timeout: Duration::from_secs(20),

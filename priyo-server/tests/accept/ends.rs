@@ -79,15 +79,16 @@ async fn closing_a_connection_whose_peer_reads_nothing_leaves_it_to_be_ended() {
 async fn shutdown_lets_requests_finish_and_refuses_new_connections() {
     let server = serve(patient()).await;
     let mut idle = client(server.address, "").await;
-    let mut slow = client(server.address, "GET /slow HTTP/1.1\r\nHost: x\r\n\r\n").await;
+    let mut waiting = client(server.address, "GET /waits HTTP/1.1\r\nHost: x\r\n\r\n").await;
     wait_until(|| server.asked.load(Ordering::SeqCst) == 1 && server.connections.len() == 2).await;
 
     server.stop.cancel();
 
     assert_eq!(rest(&mut idle).await, "");
     assert!(TcpStream::connect(server.address).await.is_err());
-    assert!(rest(&mut slow).await.ends_with("done"));
-    drop((idle, slow));
+    server.go.cancel();
+    assert!(rest(&mut waiting).await.ends_with("done"));
+    drop((idle, waiting));
     tokio::time::timeout(GRACE, server.running).await.unwrap().unwrap();
 }
 

@@ -38,6 +38,8 @@ struct Server {
     running: JoinHandle<()>,
     /// How many requests reached the app.
     asked: Arc<AtomicUsize>,
+    /// Lets `/waits` answer.
+    go: CancellationToken,
 }
 
 fn short() -> Listen {
@@ -67,14 +69,16 @@ async fn serve(settings: Listen) -> Server {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let (stop, asked) = (CancellationToken::new(), Arc::new(AtomicUsize::new(0)));
+    let go = CancellationToken::new();
     let acceptor = Acceptor::new(settings);
     let connections = acceptor.connections();
     let stopped = stop.clone().cancelled_owned();
-    let running = tokio::spawn(acceptor.run(vec![listener], app(Arc::clone(&asked)), stopped, GRACE));
-    Server { address, connections, stop, running, asked }
+    let app = app(Arc::clone(&asked), go.clone());
+    let running = tokio::spawn(acceptor.run(vec![listener], app, stopped, GRACE));
+    Server { address, connections, stop, running, asked, go }
 }
 
-fn app(asked: Arc<AtomicUsize>) -> Router {
+fn app(asked: Arc<AtomicUsize>, go: CancellationToken) -> Router {
     Router::new()
         .route("/", get(|| async { "here" }))
         .route(
@@ -95,9 +99,9 @@ fn app(asked: Arc<AtomicUsize>) -> Router {
         .route("/refuse", post(|| async { StatusCode::PAYLOAD_TOO_LARGE }))
         .route("/large", get(|| async { Bytes::from(vec![b'x'; LARGE]) }))
         .route(
-            "/slow",
-            get(|| async {
-                tokio::time::sleep(Duration::from_millis(500)).await;
+            "/waits",
+            get(|| async move {
+                go.cancelled().await;
                 "done"
             }),
         )
@@ -192,6 +196,20 @@ async fn stalled(address: SocketAddr, path: &str) -> TcpStream {
     stream.write_all(request.as_bytes()).await.unwrap();
     stream.read_u8().await.unwrap();
     stream
+}
+
+/// Asks for `path` and takes about 5 MB a second of the answer, until the connection breaks; how long that took.
+async fn sip(address: SocketAddr, path: &str, limit: Duration) -> Option<Duration> {
+    let request = format!("GET {path} HTTP/1.1\r\nHost: x\r\nConnection: upgrade\r\nUpgrade: flood\r\n\r\n");
+    let mut stream = client(address, &request).await;
+    let (start, mut chunk) = (Instant::now(), vec![0; 256 << 10]);
+    while start.elapsed() < limit {
+        if !matches!(stream.read(&mut chunk).await, Ok(1..)) {
+            return Some(start.elapsed());
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    None
 }
 
 /// Sends a byte of a never ending `what` every 50 ms until the connection breaks; how long that took.

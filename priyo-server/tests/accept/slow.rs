@@ -5,9 +5,10 @@ use std::time::{Duration, Instant};
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
 
 use crate::{
-    LARGE, PATIENCE, app, client, dribble, is_served, patient, rest, serve, short, stalled, until_gone,
+    LARGE, PATIENCE, app, client, dribble, is_served, patient, rest, serve, short, sip, stalled, until_gone,
     wait_until,
 };
 
@@ -22,7 +23,8 @@ async fn a_head_that_never_ends_is_cut_off() {
     // Control: a stock server still listens after the same time.
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let stock = listener.local_addr().unwrap();
-    tokio::spawn(axum::serve(listener, app(Arc::default())).into_future());
+    let app = app(Arc::default(), CancellationToken::new());
+    tokio::spawn(axum::serve(listener, app).into_future());
     let took = dribble(client(stock, "GET / HTTP/1.1\r\n").await, HEAD, Duration::from_secs(2)).await;
     assert_eq!(took, None);
 }
@@ -88,6 +90,23 @@ async fn a_client_that_reads_slowly_gets_all_of_it() {
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
     assert!(total > LARGE, "{total}");
+}
+
+#[tokio::test]
+async fn a_client_that_never_takes_enough_is_dropped_though_it_never_takes_nothing() {
+    for path in ["/large", "/flood"] {
+        let mut settings = patient();
+        (settings.min_rate, settings.rate_window) = (64 << 20, Duration::from_secs(2));
+        let server = serve(settings.clone()).await;
+        let took = sip(server.address, path, PATIENCE).await.expect("it is dropped");
+        assert!((Duration::from_secs(1)..Duration::from_secs(6)).contains(&took), "{path}: {took:?}");
+        until_gone(&server).await;
+
+        // Control: what it takes is never nothing, so it stays when little is enough.
+        (settings.min_rate, settings.stall_timeout) = (1_024, Duration::from_secs(3));
+        let server = serve(settings).await;
+        assert_eq!(sip(server.address, path, Duration::from_secs(6)).await, None, "{path}");
+    }
 }
 
 #[tokio::test]

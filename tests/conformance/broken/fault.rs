@@ -1,8 +1,22 @@
 //! The faults, each with the cases that must notice it.
 
-/// Names the faults, and lists them by what they are of.
+/// How a fault shows itself in the cases that it names.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Shows {
+    /// They fail each time.
+    Always,
+    /// They fail when others come between two of its steps, which they need not.
+    InARace,
+}
+
+/// A fault, how it shows itself, and the cases in which it does.
+pub(crate) type Noticed = (Fault, Shows, &'static [&'static str]);
+
+/// Names the faults, and lists them by what they are of. Each shows itself always, unless it is said how it does.
 macro_rules! faults {
-    ($($list:ident { $($fault:ident: $($case:ident)+;)* })*) => {
+    (@) => { Shows::Always };
+    (@ $shows:ident) => { Shows::$shows };
+    ($($list:ident { $($fault:ident $(($shows:ident))?: $($case:ident)+;)* })*) => {
         /// What is wrong with a storage.
         #[derive(Debug, Clone, Copy, PartialEq, Eq)]
         pub(crate) enum Fault {
@@ -11,8 +25,8 @@ macro_rules! faults {
             $($($fault,)*)*
         }
 
-        $(pub(crate) const $list: &[(Fault, &[&str])] =
-            &[$((Fault::$fault, &[$(stringify!($case)),+])),*];)*
+        $(pub(crate) const $list: &[Noticed] =
+            &[$((Fault::$fault, faults!(@ $($shows)?), &[$(stringify!($case)),+])),*];)*
     };
 }
 
@@ -44,15 +58,26 @@ faults! {
         EmailsHaveCase: emails_and_usernames_are_taken_whatever_their_case;
         UsernamesHaveCase: emails_and_usernames_are_taken_whatever_their_case;
         StoresWhatItRefuses: emails_and_usernames_are_taken_whatever_their_case;
-        NamesAreLookedUpFirst: of_fifty_registrations_at_once_one_gets_the_name;
-        HostUsersAreLookedUpFirst: a_host_user_made_by_many_at_once_is_one;
+        NamesAreLookedUpFirst (InARace): of_fifty_registrations_at_once_one_gets_the_name;
+        HostUsersAreLookedUpFirst (InARace): a_host_user_made_by_many_at_once_is_one;
         HostUsersAreReplaced: a_host_user_keeps_all_but_name_picture_and_role;
         HostUsersGetANewId: a_host_user_is_made_once_and_then_brought_up_to_date;
         NamesOfHostUsersAreUnique: names_are_unique_only_among_those_who_log_in;
         HostUsersLogIn: names_are_unique_only_among_those_who_log_in;
         ContactsAreOfOpenConversations: contacts_are_all_who_share_a_conversation_now;
         ContactsStay: contacts_are_all_who_share_a_conversation_now;
+        ContactsAreSorted: contacts_of_several_come_in_the_order_they_are_asked_for;
         ContactsComeTwice: contacts_are_all_who_share_a_conversation_now;
+        AnyHashIsReplaced: a_password_hash_is_replaced_only_in_place_of_the_old_one;
+        AnotherPasswordEndsNothing: another_password_ends_all_sessions_but_one;
+        AnotherPasswordEndsAll: another_password_ends_all_sessions_but_one;
+        UsersAreListedByCase: users_are_listed_in_order_and_found_by_how_their_names_begin;
+        UsersAreFoundByAnyPart: users_are_listed_in_order_and_found_by_how_their_names_begin;
+        APlaceOfUsersIsOnlyTheName: the_list_of_users_is_walked_without_gap_or_repeat;
+        DisablingEndsNothing: one_who_is_disabled_has_no_session_left;
+        TheLastAdministratorMayGo: the_last_administrator_who_can_log_in_stays
+            of_administrators_who_demote_each_other_at_once_one_stays;
+        AdministratorsAreCountedFirst: of_administrators_who_demote_each_other_at_once_one_stays;
     }
     SESSIONS {
         ThereIsNoGrace: a_parent_may_come_again_within_its_grace two_tabs_that_refresh_at_once_both_go_on;
@@ -66,13 +91,33 @@ faults! {
         RevokingForgetsTheTokens: a_revoked_session_trades_nothing;
         RevokingGivesTheDeadToo: revoking_all_sessions_of_a_user_gives_the_live_ones;
         RevokingHitsEveryone: revoking_all_sessions_of_a_user_gives_the_live_ones;
+        GoneSessionsAreNotOver: sessions_that_are_revoked_or_gone_are_over;
         SessionsRememberTheirUser: a_session_shows_its_user_as_they_are_now;
+        AnyPasswordIsProof: a_session_begins_only_for_one_who_may_sign_in
+            no_session_of_the_old_password_is_left_by_a_race;
+        ProofsAreLookedAtFirst: no_session_of_the_old_password_is_left_by_a_race;
+        SessionsAreListedForEver: the_sessions_of_a_user_are_those_that_are_live;
+        TheFirstSessionIsListedFirst: the_sessions_of_a_user_are_those_that_are_live;
+        DeletesOnlyBefore: what_has_long_been_over_is_deleted_and_nothing_else;
+        DeletesWhatIsLive: what_has_long_been_over_is_deleted_and_nothing_else;
+        DeletesAllAtOnce: what_is_over_is_deleted_a_little_at_a_time;
     }
     FILES {
         StoredNamesAreGivenTwice: a_stored_name_is_given_once an_id_is_given_once;
         FilesStayForThoseWhoLeft: a_file_is_attached_for_those_who_are_in_the_conversation_now;
         AFileIsInOneConversation: a_file_in_two_conversations_stays_attached_when_one_is_left;
         BelievesTheSender: a_message_shows_the_file_that_it_carries;
+        ThereIsNoQuota: the_files_of_a_user_are_as_many_bytes_as_they_may_be_and_no_more;
+        QuotasAreForOneFile: the_files_of_a_user_are_as_many_bytes_as_they_may_be_and_no_more;
+        QuotasAreLookedAtFirst: of_many_files_at_once_no_more_than_fit_are_stored;
+        YoungFilesAreTakenAway: a_file_that_was_never_sent_is_taken_away_when_it_is_old;
+        AllAreTakenAwayAtOnce: a_file_that_was_never_sent_is_taken_away_when_it_is_old;
+        FilesAreLookedAtFirst: a_file_is_sent_or_taken_away_and_never_both;
+        MadeFilesStayLoose: a_loose_name_is_known_until_it_is_forgotten;
+        TheFirstWordOnALooseNameStands: a_loose_name_is_known_until_it_is_forgotten;
+        LooseNamesHaveNoAge: a_loose_name_is_known_until_it_is_forgotten;
+        LooseNamesAreByName: a_loose_name_is_known_until_it_is_forgotten;
+        OneNameIsForgotten: a_loose_name_is_known_until_it_is_forgotten;
     }
     CONVERSATIONS {
         ParticipantsAreSortedByName: a_conversation_is_made_with_its_participants_in_their_order;
@@ -81,9 +126,9 @@ faults! {
         APairHasAnOrder: two_have_one_open_direct_conversation;
         GroupsCountAsDirect: two_have_one_open_direct_conversation;
         ClosedOnesStayInTheWay: a_direct_conversation_is_not_reopened_beside_another;
-        LooksForADirectOneFirst: of_many_who_start_a_direct_conversation_at_once_one_does;
+        LooksForADirectOneFirst (InARace): of_many_who_start_a_direct_conversation_at_once_one_does;
         OpensBesideAnother: a_direct_conversation_is_not_reopened_beside_another;
-        LooksForAnOpenOneFirst: of_many_who_open_a_direct_conversation_again_at_once_one_does;
+        LooksForAnOpenOneFirst (InARace): of_many_who_open_a_direct_conversation_again_at_once_one_does;
         ClosingTwiceIsTwoChanges: closing_and_opening_again_changes_once;
         ClosingForgets: a_closed_conversation_can_be_read;
         NamesAreThoseOfThen: names_are_shown_as_they_are_now;
@@ -91,13 +136,13 @@ faults! {
         StandingsAreSorted: several_standings_are_told_in_the_order_they_are_asked_for;
     }
     PARTICIPANTS {
-        CountsThemBeforeAdding: of_many_who_are_added_at_once_no_more_than_the_most_come;
+        CountsThemBeforeAdding (InARace): of_many_who_are_added_at_once_no_more_than_the_most_come;
         ThoseWhoAreThereCountTwice: participants_who_are_there_already_stay_as_they_are;
         ThoseWhoAreThereBeginAnew: participants_who_are_there_already_stay_as_they_are;
         AddsThoseItKnows: adding_is_all_or_nothing;
         TheLastNamedComesFirst: those_who_come_are_in_the_order_they_were_named;
         WhoComesBackHasTheirOldPlace: a_participant_who_leaves_is_gone_and_comes_back_last;
-        LooksWhetherTheyAreInFirst: of_many_who_take_one_out_at_once_one_does;
+        LooksWhetherTheyAreInFirst (InARace): of_many_who_take_one_out_at_once_one_does;
     }
     LISTS {
         TheListIsById: the_list_is_newest_activity_first;
@@ -113,7 +158,7 @@ faults! {
         ListsCountForTheirOwner: the_list_shows_what_the_reader_needs;
         KnownOnesComeAgain: what_is_not_known_is_walked_by_id_without_gap_or_repeat;
         UnknownOnesComeByActivity: what_is_not_known_is_walked_by_id_without_gap_or_repeat;
-        TheListIsReadInTwoSteps: pages_hold_still_while_others_write;
+        TheListIsReadInTwoSteps (InARace): pages_hold_still_while_others_write;
     }
     APPENDING {
         NumbersAreOfAll: a_batch_keeps_its_order;
@@ -122,14 +167,14 @@ faults! {
         ABatchIsTurnedRound: a_batch_keeps_its_order;
         StopsAtTheFirstBad: one_bad_message_fails_alone;
         KeepsHalfOfABatch: a_batch_that_fails_stores_nothing;
-        LooksForMembersFirst: nothing_of_one_who_left_is_stored_after;
-        ABatchIsSeenInParts: pages_hold_still_while_others_write;
+        LooksForMembersFirst (InARace): nothing_of_one_who_left_is_stored_after;
+        ABatchIsSeenInParts (InARace): pages_hold_still_while_others_write;
     }
     REPEATS {
         ForgetsClientIds: fifty_repeats_at_once_store_one_message a_repeat_is_known_for_ever;
         RemembersTheLastHundred: a_repeat_is_known_for_ever;
         KnowsNoRepeatInABatch: a_repeat_inside_one_batch_leaves_no_hole;
-        LooksForRepeatsFirst: fifty_repeats_at_once_store_one_message;
+        LooksForRepeatsFirst (InARace): fifty_repeats_at_once_store_one_message;
         WhateverComesAgainIsARepeat: a_client_id_for_something_else_is_refused;
         AClientIdIsForAllConversations: a_client_id_is_the_senders_own_and_the_conversations;
         AClientIdIsForAllSenders: a_client_id_is_the_senders_own_and_the_conversations;
@@ -140,11 +185,15 @@ faults! {
     MESSAGES {
         PageOneIsTheOldest: page_one_is_the_newest;
         TheNewestIsThatOfThePage: page_one_is_the_newest;
-        APageIsReadInTwoSteps: pages_hold_still_while_others_write;
+        APageIsReadInTwoSteps (InARace): pages_hold_still_while_others_write;
         APageIsCutAtItsOtherEnd: a_page_ends_early_but_is_never_empty;
         ACutPageHasNoMore: a_page_ends_early_but_is_never_empty;
         ALongTextIsNoPage: a_page_ends_early_but_is_never_empty;
         LettersAreCounted: the_bytes_of_a_text_are_counted_not_its_letters;
+        AnyoneMayRead: one_who_is_not_in_it_reads_nothing_unless_from_outside;
+        NobodyReadsFromOutside: one_who_is_not_in_it_reads_nothing_unless_from_outside;
+        WhoLeftIsStillThere: a_part_comes_with_how_its_reader_stands_and_who_is_still_there;
+        AReaderStandsAsBefore: all_that_a_reader_gets_is_of_one_moment;
         SpansHaveNoEnd: spans_bring_exactly_their_messages_in_their_order;
         SpansAreNeverCut: spans_end_early_but_bring_something;
         ReadsAreSortedByName: a_page_shows_who_has_read;
@@ -153,7 +202,7 @@ faults! {
     READING {
         ReadsOneByOne: reading_is_all_or_nothing;
         AnyoneReads: reading_is_for_participants;
-        LooksForReadersFirst: nothing_is_read_by_one_who_left;
+        LooksForReadersFirst (InARace): nothing_is_read_by_one_who_left;
         LooksForReadersBeforeMessages: reading_looks_in_order;
         WithinIsIgnored: reading_is_all_or_nothing;
         OwnMessagesAreRead: own_messages_are_passed_over_when_read;

@@ -1,11 +1,13 @@
+use std::collections::BTreeSet;
+
 use async_trait::async_trait;
 use priyo_core::model::{
     Attachment, ConversationId, Message, MessageId, MessagePage, MessageRange, MessageWithReads, Timestamp,
     UserId,
 };
 use priyo_core::storage::{
-    Addition, Appended, ConversationStore, DeliveredMark, MessageSpan, MessageStore, NewMessageRow,
-    ReadOutcome, Result,
+    Addition, Appended, ConversationStore, DeliveredMark, FileRecordStore, MessageSpan, MessageStore,
+    NewMessageRow, ReadOutcome, Reader, Reading, Result,
 };
 
 use super::{Broken, Fault, pause};
@@ -49,6 +51,7 @@ impl MessageStore for Broken {
                 Ok(outcomes)
             }
             Fault::LooksForMembersFirst => self.append_to_members(batch).await,
+            Fault::FilesAreLookedAtFirst => self.append_with_files_seen(batch).await,
             _ => self.append(batch).await,
         }
     }
@@ -116,6 +119,40 @@ impl MessageStore for Broken {
         }
         page.last_seq += self.note(|notes| notes.holes.get(&conversation).copied()).unwrap_or(0);
         Ok(page)
+    }
+
+    async fn messages_for(
+        &self,
+        mut reader: Reader,
+        conversation: ConversationId,
+        range: MessageRange,
+        limit: u32,
+        max_bytes: usize,
+    ) -> Result<Option<Reading>> {
+        let memory = self.memory();
+        match self.fault {
+            Fault::AnyoneMayRead => reader.from_outside = true,
+            Fault::NobodyReadsFromOutside => reader.from_outside = false,
+            _ => {}
+        }
+        let before = memory.standing(conversation, reader.user_id).await?;
+        if self.has(Fault::AReaderStandsAsBefore) {
+            pause().await;
+        }
+        let Some(mut reading) = memory.messages_for(reader, conversation, range, limit, max_bytes).await?
+        else {
+            return Ok(None);
+        };
+        match (self.fault, before) {
+            (Fault::AReaderStandsAsBefore, Some(before)) => reading.standing = before,
+            (Fault::WhoLeftIsStillThere, _) => {
+                let senders = reading.page.items.iter().map(|item| item.message.sender.id);
+                let senders: BTreeSet<UserId> = senders.collect();
+                reading.present = senders.into_iter().collect();
+            }
+            _ => {}
+        }
+        Ok(Some(reading))
     }
 
     async fn messages_in(&self, spans: &[MessageSpan], max_bytes: usize) -> Result<Vec<MessageWithReads>> {
@@ -255,6 +292,23 @@ impl Broken {
     fn sent(&self, message: Message, given: Option<Attachment>) -> Message {
         let attachment = if self.has(Fault::BelievesTheSender) { given } else { message.attachment.clone() };
         self.shown(Message { attachment, ..message })
+    }
+
+    /// Looks whether the files are there, and takes it for granted from then on.
+    async fn append_with_files_seen(&self, batch: Vec<NewMessageRow>) -> Result<Vec<Appended>> {
+        let mut seen = Vec::new();
+        for file in batch.iter().filter_map(|row| row.attachment.as_ref()) {
+            seen.extend(self.memory().file(file.file_id).await?);
+        }
+        pause().await;
+        let outcomes = self.append(batch.clone()).await?;
+        if !outcomes.iter().any(|outcome| matches!(outcome, Appended::FileGone)) {
+            return Ok(outcomes);
+        }
+        for file in seen {
+            self.memory().create_file(&file, u64::MAX).await?;
+        }
+        self.append(batch).await
     }
 
     /// Decides who may, and stores later.

@@ -1,18 +1,31 @@
 use std::time::Duration;
 
 use async_trait::async_trait;
-use priyo_core::model::{SessionId, Timestamp, UserId};
+use priyo_core::model::{OwnSession, SessionId, Timestamp, UserId};
 use priyo_core::storage::{
     NewSession, RefreshToken, Result, Rotation, Session, SessionStore, TokenHash, UserStore,
 };
 
-use super::{Broken, Fault};
+use super::{Broken, Fault, pause};
 
 #[async_trait]
 impl SessionStore for Broken {
-    async fn create_session(&self, session: &NewSession, token: &RefreshToken) -> Result<()> {
+    async fn create_session(
+        &self,
+        session: &NewSession,
+        token: &RefreshToken,
+        password_hash: Option<&str>,
+    ) -> Result<bool> {
         let memory = self.memory();
         let mut session = session.clone();
+        let password_hash = password_hash.filter(|_| !self.has(Fault::AnyPasswordIsProof));
+        let password_hash = if self.has(Fault::ProofsAreLookedAtFirst) {
+            let is_good = memory.password_hash(session.user_id).await?.as_deref() == password_hash;
+            pause().await;
+            password_hash.filter(|_| !is_good)
+        } else {
+            password_hash
+        };
         if self.has(Fault::TokensOutliveTheirSession) {
             session.expires_at = Timestamp::from_millis(i64::MAX);
         }
@@ -20,7 +33,7 @@ impl SessionStore for Broken {
             self.note(|notes| notes.session_users.insert(session.id, user));
         }
         self.note(|notes| notes.sessions.push((session.id, session.user_id)));
-        memory.create_session(&session, token).await
+        memory.create_session(&session, token, password_hash).await
     }
 
     async fn session(&self, id: SessionId) -> Result<Option<Session>> {
@@ -33,6 +46,19 @@ impl SessionStore for Broken {
             }
             _ => session,
         }))
+    }
+
+    async fn ended_sessions(&self, of: &[SessionId]) -> Result<Vec<SessionId>> {
+        let memory = self.memory();
+        let mut ended = memory.ended_sessions(of).await?;
+        if self.has(Fault::GoneSessionsAreNotOver) {
+            let mut there = Vec::new();
+            for id in ended {
+                there.extend(memory.session(id).await?.map(|_| id));
+            }
+            ended = there;
+        }
+        Ok(ended)
     }
 
     async fn rotate_refresh_token(
@@ -109,6 +135,30 @@ impl SessionStore for Broken {
                 Ok(ended)
             }
             _ => Ok(ended),
+        }
+    }
+
+    async fn sessions_of(&self, user: UserId, now: Timestamp, limit: u32) -> Result<Vec<OwnSession>> {
+        let now =
+            if self.has(Fault::SessionsAreListedForEver) { Timestamp::from_millis(i64::MIN) } else { now };
+        let mut sessions = self.memory().sessions_of(user, now, limit).await?;
+        if self.has(Fault::TheFirstSessionIsListedFirst) {
+            sessions.sort_by_key(|session| session.created_at);
+        }
+        Ok(sessions)
+    }
+
+    async fn delete_ended(&self, before: Timestamp, limit: u32) -> Result<u64> {
+        let memory = self.memory();
+        match self.fault {
+            Fault::DeletesOnlyBefore => {
+                memory.delete_ended(before.before(Duration::from_millis(1)), limit).await
+            }
+            Fault::DeletesWhatIsLive => {
+                memory.delete_ended(before.after(Duration::from_secs(1)), limit).await
+            }
+            Fault::DeletesAllAtOnce => memory.delete_ended(before, u32::MAX).await,
+            _ => memory.delete_ended(before, limit).await,
         }
     }
 }

@@ -1,6 +1,9 @@
 use async_trait::async_trait;
-use priyo_core::model::{ConversationStatus, Timestamp, User, UserId};
-use priyo_core::storage::{AuditEntry, Result, StorageError, UserStore};
+use priyo_core::model::{
+    ConversationStatus, Page, Role, SessionId, Timestamp, User, UserChange, UserCursor, UserId, UserList,
+    UserOrder,
+};
+use priyo_core::storage::{AuditEntry, PasswordRow, Result, StorageError, UserStore, UserUpdate};
 
 use super::{Broken, Fault, pause};
 
@@ -110,13 +113,105 @@ impl UserStore for Broken {
         self.memory().account(email).await
     }
 
+    async fn password_hash(&self, id: UserId) -> Result<Option<String>> {
+        self.memory().password_hash(id).await
+    }
+
+    async fn replace_password_hash(&self, id: UserId, old: &str, new: &str) -> Result<bool> {
+        let memory = self.memory();
+        if self.has(Fault::AnyHashIsReplaced) {
+            let old = memory.password_hash(id).await?.unwrap_or_default();
+            return memory.replace_password_hash(id, &old, new).await;
+        }
+        memory.replace_password_hash(id, old, new).await
+    }
+
+    async fn change_password(&self, new: &PasswordRow) -> Result<Option<Vec<SessionId>>> {
+        let memory = self.memory();
+        match (self.fault, &new.old_hash) {
+            (Fault::AnotherPasswordEndsNothing, Some(old)) => {
+                let changed = memory.replace_password_hash(new.user_id, old, &new.new_hash).await?;
+                Ok(changed.then(Vec::new))
+            }
+            (Fault::AnotherPasswordEndsAll, _) => {
+                memory.change_password(&PasswordRow { keep: None, ..new.clone() }).await
+            }
+            _ => memory.change_password(new).await,
+        }
+    }
+
+    async fn users(&self, list: &UserList) -> Result<Page<User>> {
+        let memory = self.memory();
+        let whole = UserList { starts_with: String::new(), after: None, limit: u32::MAX, ..list.clone() };
+        let mut all = memory.users(&whole).await?;
+        match self.fault {
+            Fault::UsersAreListedByCase => {
+                all.items.sort_by_key(|user| (user.username.clone(), user.id));
+                all.items.retain(|user| list.by.key_of(user).starts_with(&list.starts_with));
+                Ok(all)
+            }
+            Fault::UsersAreFoundByAnyPart => {
+                all.items.retain(|user| list.by.key_of(user).contains(&list.starts_with));
+                Ok(all)
+            }
+            Fault::APlaceOfUsersIsOnlyTheName => {
+                // Behind all of that name.
+                let after = list.after.clone().map(|place| UserCursor { key: place.key + "\u{1}", ..place });
+                memory.users(&UserList { after, ..list.clone() }).await
+            }
+            _ => memory.users(list).await,
+        }
+    }
+
+    async fn update_user(&self, id: UserId, change: UserChange, at: Timestamp) -> Result<UserUpdate> {
+        let memory = self.memory();
+        let before = memory.user(id).await?;
+        let others_were_there = self.has(Fault::AdministratorsAreCountedFirst) && {
+            let all =
+                UserList { by: UserOrder::Username, starts_with: String::new(), after: None, limit: 1_000 };
+            let all = memory.users(&all).await?.items;
+            pause().await;
+            all.iter().any(|user| user.id != id && user.role == Role::Admin && !user.disabled)
+        };
+        let updated = memory.update_user(id, change, at).await?;
+        Ok(match (updated, before) {
+            (UserUpdate::Updated { before, user, .. }, _) if self.has(Fault::DisablingEndsNothing) => {
+                UserUpdate::Updated { before, user, ended: Vec::new() }
+            }
+            (UserUpdate::LastAdmin, Some(before))
+                if others_were_there || self.has(Fault::TheLastAdministratorMayGo) =>
+            {
+                UserUpdate::Updated { user: before.clone(), before, ended: Vec::new() }
+            }
+            (updated, _) => updated,
+        })
+    }
+
     async fn set_last_seen(&self, users: &[UserId], at: Timestamp) -> Result<()> {
         let at = if self.has(Fault::TimesAreUnsigned) { at.max(Timestamp::from_millis(0)) } else { at };
         self.memory().set_last_seen(users, at).await
     }
 
-    async fn contacts_of(&self, id: UserId) -> Result<Vec<UserId>> {
-        let contacts = self.memory().contacts_of(id).await?;
+    async fn contacts_of(&self, users: &[UserId]) -> Result<Vec<Vec<UserId>>> {
+        let mut users = users.to_vec();
+        if self.has(Fault::ContactsAreSorted) {
+            users.sort();
+        }
+        let mut found = Vec::new();
+        for (id, contacts) in users.iter().zip(self.memory().contacts_of(&users).await?) {
+            found.push(self.contacts(*id, contacts).await?);
+        }
+        Ok(found)
+    }
+
+    async fn audit(&self, entries: &[AuditEntry]) -> Result<()> {
+        self.memory().audit(entries).await
+    }
+}
+
+impl Broken {
+    /// How the contacts of a user look to this storage.
+    async fn contacts(&self, id: UserId, contacts: Vec<UserId>) -> Result<Vec<UserId>> {
         match self.fault {
             Fault::ContactsAreOfOpenConversations => {
                 let mut open = self.all_conversations(Some(id), id).await?;
@@ -132,9 +227,5 @@ impl UserStore for Broken {
             Fault::ContactsComeTwice => Ok(contacts.iter().chain(&contacts).copied().collect()),
             _ => Ok(contacts),
         }
-    }
-
-    async fn audit(&self, entries: &[AuditEntry]) -> Result<()> {
-        self.memory().audit(entries).await
     }
 }

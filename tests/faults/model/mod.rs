@@ -34,7 +34,7 @@ enum Flaw {
 #[test]
 fn whatever_people_do_the_chat_does_what_the_model_says() {
     let evidence = Evidence::new();
-    let cases = rounds(1_000, 20_000);
+    let cases = rounds(1_000, 16_000);
     if let Err(error) = run(Flaw::None, evidence.dice().next(), cases) {
         std::fs::write(evidence.history(), format!("{error:#?}\n")).unwrap();
         panic!("{error:#?}");

@@ -73,7 +73,7 @@ impl Crowd {
             tasks.spawn(sender.work(*addr, ready.clone()));
         }
         ready.wait().await;
-        Talk { tasks, stop }
+        Talk { tasks, stop, history: notes.history.clone() }
     }
 
     /// What is wrong with what is stored, now that nobody sends.
@@ -88,15 +88,24 @@ impl Crowd {
 /// People who are sending.
 #[derive(Debug)]
 pub(crate) struct Talk {
-    tasks: JoinSet<()>,
+    tasks: JoinSet<Heard>,
     stop: Arc<AtomicBool>,
+    history: Arc<History>,
 }
+
+/// Who heard something, and the messages.
+type Heard = (String, Vec<Value>);
 
 impl Talk {
     /// Lets everybody finish what they have begun: until they know what has become of it.
     pub(crate) async fn stop(self) {
         self.stop.store(true, Ordering::Relaxed);
-        self.tasks.join_all().await;
+        // Only when the last one is answered: writing all that down would keep others from taking note of an answer.
+        for (receiver, messages) in self.tasks.join_all().await {
+            for message in messages {
+                self.history.add(Record::Heard { receiver: receiver.clone(), told: Told::of(&message) });
+            }
+        }
     }
 }
 
@@ -110,7 +119,7 @@ struct Sender {
 }
 
 impl Sender {
-    async fn work(mut self, addr: SocketAddr, ready: Arc<Barrier>) {
+    async fn work(mut self, addr: SocketAddr, ready: Arc<Barrier>) -> Heard {
         let mut socket = Socket::connect(addr, &self.person.token).await.unwrap();
         for conversation in &self.conversations {
             socket.must("conversation:join", conversation.as_str()).await;
@@ -124,12 +133,8 @@ impl Sender {
                 break;
             }
         }
-        for (name, payload) in socket.taken() {
-            if name == "message:new" {
-                let (receiver, told) = (self.person.id.clone(), Told::of(&payload));
-                self.notes.history.add(Record::Heard { receiver, told });
-            }
-        }
+        let heard = socket.taken().into_iter().filter(|(name, _)| name == "message:new");
+        (self.person.id, heard.map(|(_, message)| message).collect())
     }
 
     fn next(&mut self, number: u64) -> (Arc<Send>, Door) {

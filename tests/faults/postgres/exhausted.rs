@@ -6,7 +6,7 @@ use std::time::Duration;
 use priyo_tests::{Cluster, Database, PATIENCE, ServerProcess, Told};
 use serde_json::json;
 use sqlx::postgres::PgConnection;
-use sqlx::{AssertSqlSafe, Executor};
+use sqlx::{AssertSqlSafe, Connection, Executor};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep};
 
@@ -37,6 +37,51 @@ async fn a_locked_conversation_is_in_the_way_of_nobody_else() {
 
     holder.let_go().await;
     flood.assert_all_is_well_again().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_locked_sender_is_in_the_way_of_nobody_else() {
+    let Some(cluster) = Cluster::start().await else { return };
+    let flood = Flood::gather(&cluster).await;
+    let (conversation, sender) = (&flood.crowd.conversations[0], &flood.crowd.people[0].0.id);
+    let lock = format!(
+        "SELECT FROM participants WHERE conversation_id = '{conversation}' AND user_id = '{sender}' FOR UPDATE"
+    );
+    let holder = Holder::of(&flood.database, &lock).await;
+
+    flood.send_all().join_all().await;
+    let refused = flood.tell("a locked sender");
+    assert_eq!(refused, SENDS / PEOPLE, "all of that one and no other");
+
+    holder.let_go().await;
+    flood.assert_all_is_well_again().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_that_has_no_room_for_another_connection_is_served_by_those_that_there_are() {
+    let Some(cluster) = Cluster::start().await else { return };
+    let database = Database::on(&cluster);
+    let server = ServerProcess::start(&database).await;
+    let alice = server.customer("alice").await;
+    let mut others = Vec::new();
+    while let Ok(other) = PgConnection::connect(cluster.url()).await {
+        others.push(other);
+    }
+
+    // More at once than there are connections.
+    let mut asking = JoinSet::new();
+    for _ in 0..READS {
+        let alice = alice.clone();
+        asking.spawn(async move { ask(&alice, "GET", "/api/conversations", None).await.unwrap().status });
+    }
+    let answers = asking.join_all().await;
+    assert_eq!(answers, vec![200; READS]);
+
+    // The control: there is no room.
+    let refused =
+        PgConnection::connect(cluster.url()).await.map(drop).expect_err("there is room for another");
+    let code = refused.as_database_error().and_then(sqlx::error::DatabaseError::code);
+    assert_eq!(code.as_deref(), Some("53300"), "{refused}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use priyo_tests::{Cluster, Database, PATIENCE, Person, ServerProcess, Socket, Told};
 use serde_json::{Value, json};
@@ -68,6 +69,46 @@ async fn two_servers_on_one_database_number_every_message_once_whatever_else_goe
     // Whoever has ended has told of all that they came across.
     assert_eq!(deadlocks(&database).await, 0);
     println!("{} messages beside {changes} changes, answered within {slowest:?}", stored.len());
+}
+
+/// How long somebody may go on hearing what they may not hear any more.
+const ENDED_WITHIN: Duration = Duration::from_secs(5);
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_is_taken_out_or_logged_out_at_one_server_soon_hears_nothing_more_at_the_other() {
+    let Some(cluster) = Cluster::start().await else { return };
+    let database = Database::on(&cluster);
+    let (one, other) = tokio::join!(ServerProcess::start(&database), ServerProcess::start(&database));
+    let (alice, bob, carol, dave) = (
+        one.customer("alice").await,
+        one.customer("bob").await,
+        one.customer("carol").await,
+        other.customer("dave").await,
+    );
+    let conversation = alice.starts_group_with(&[&bob, &carol, &dave]).await;
+    let mut sockets = Vec::new();
+    for person in [&bob, &carol, &dave] {
+        let mut socket = Socket::connect(other.addr, &person.token).await.unwrap();
+        socket.must("conversation:join", conversation.as_str()).await;
+        sockets.push(socket);
+    }
+    // The control: they hear what is said.
+    dave.says(&conversation, "before").await;
+    for socket in &mut sockets {
+        assert_eq!(socket.next("message:new").await["content"], "before");
+    }
+    let [of_bob, of_carol, of_dave] = sockets.as_mut_slice() else { panic!() };
+
+    alice.delete(format!("/api/conversations/{conversation}/participants/{}", bob.id)).await.expect(200);
+    carol.post_nothing("/api/auth/logout").await.expect(200);
+    let deadline = Instant::now() + ENDED_WITHIN;
+
+    assert_eq!(of_bob.next_by("conversation:updated", deadline).await["gone"], true);
+    assert!(of_carol.ends_by(deadline).await && of_carol.was_told_to_go());
+    dave.says(&conversation, "secret").await;
+    assert_eq!(of_dave.next("message:new").await["content"], "secret");
+    assert_eq!(of_bob.heard_of("message:new").await, Vec::<Value>::new());
+    assert!(of_carol.taken().iter().all(|(name, _)| name != "message:new"));
 }
 
 /// The control: two who wait for each other are counted.
@@ -161,6 +202,8 @@ impl Speaker {
         let send = Send { sender, conversation, content: client_message_id.clone(), client_message_id };
         let door = self.door();
         let how = attempt(&self.person, socket, &self.notes, &Arc::new(send), door).await;
+        // Whoever talks over REST for a while must not look like one who has stopped reading.
+        socket.settle().await;
         let is_told_why = |code: &String| matches!(code.as_str(), "conversation_closed" | "not_found");
         assert!(how == How::Done || matches!(&how, How::Refused(code) if is_told_why(code)), "{how:?}");
     }

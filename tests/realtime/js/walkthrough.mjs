@@ -39,10 +39,12 @@ async function walk({ title, options, ends }, customer, agent) {
   await talk(say, id, { atCustomer, atAgent, customer, agent });
   await refusals(say, id, atCustomer);
   await comeBack(say, id, { atCustomer, atAgent, customer, agent });
-  for (const socket of [atCustomer, atAgent]) {
-    socket.disconnect();
-    open.delete(socket);
-  }
+  // Who comes back at once was never away: the next walk must not begin before this one is seen to end.
+  const offline = atCustomer.next("user:status", (status) => status.userId === agent.id && !status.isOnline);
+  atAgent.disconnect();
+  await offline;
+  atCustomer.disconnect();
+  for (const socket of [atCustomer, atAgent]) open.delete(socket);
 }
 
 /** Waits until the connection goes over a transport; an upgrade takes its time. */

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use tokio::sync::oneshot;
 use tokio_util::task::AbortOnDropHandle;
 
+use super::participants::Participants;
 use super::seat::{Finish, Seat};
 use crate::error::{Error, Result};
 use crate::events::Event;
@@ -28,6 +29,8 @@ const TURNS_MAX: usize = 1_024;
 pub(super) struct Lane {
     /// Connections that listen.
     listeners: usize,
+    /// Those of them who take part.
+    pub(super) participants: Participants,
     /// Connections that are being told what they missed, in the order they came.
     joins: BTreeMap<u64, Join>,
     /// Where the order begins: the first that listens has everything up to here from the storage. Until that is known
@@ -121,6 +124,11 @@ impl Lane {
     /// Notes that there are messages up to `seq`.
     pub(super) fn hear_of(&mut self, seq: u64) {
         self.known = self.known.max(seq);
+    }
+
+    /// Notes that there may be one message more than is known.
+    pub(super) fn doubt(&mut self) {
+        self.known = self.known.max(self.passed) + 1;
     }
 
     /// Notes that in the storage the message `next` follows `after`; says whether that is a hole. Then there is nothing

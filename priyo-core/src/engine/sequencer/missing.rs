@@ -7,7 +7,7 @@ use super::lane::{Admission, Work};
 use super::{Sequencer, Turn};
 use crate::error::Error;
 use crate::model::{ConversationId, Message, MessagePage, MessageRange};
-use crate::storage::{MessageStore, StorageError};
+use crate::storage::{MessageStore, StorageError, unpanicked};
 use crate::telemetry;
 
 /// How long a message that is early waits for those before it, before they are read. As a rule they are on their way,
@@ -47,7 +47,7 @@ impl Sequencer {
         while missing().is_some() {
             tokio::time::sleep(pause).await;
             let Some(missing) = missing() else { return };
-            match missing.read().await {
+            match unpanicked(missing.read()).await {
                 Ok(page) => {
                     let Some(sequencer) = this.upgrade() else { return };
                     if let Some(last) = page.items.last() {

@@ -7,6 +7,7 @@
 //! - `lane`: the state of one conversation.
 //! - `seat`: how a connection begins to listen, and that it does.
 //! - `missing`: reading what is missing.
+//! - `participants`: who listens and takes part.
 //!
 //! What reaches the transports of one conversation is a line of steps, done one after the other: telling of an event,
 //! letting a connection in, turning a user out. Whoever brings a step does it at once when nobody is at one; otherwise
@@ -17,6 +18,7 @@
 
 mod lane;
 mod missing;
+mod participants;
 #[cfg(test)]
 #[cfg(feature = "sqlite")]
 pub(super) mod scene;
@@ -133,6 +135,25 @@ impl Sequencer {
         }
     }
 
+    /// A message of a conversation may be stored or not: those who listen will have it if it is.
+    pub(super) fn doubt(self: &Arc<Self>, id: ConversationId) {
+        if let Some(lane) = self.lock().get_mut(&id) {
+            lane.doubt();
+            self.see_to_missing(lane, id);
+        }
+    }
+
+    /// Those who listen and take part, each once in a conversation.
+    pub(super) fn participants(&self) -> Vec<(ConversationId, UserId)> {
+        let lanes = self.lock();
+        lanes.iter().flat_map(|(id, lane)| lane.participants.all().map(|user| (*id, user))).collect()
+    }
+
+    /// Whether a user listens to a conversation and takes part.
+    pub(super) fn has_participant(&self, id: ConversationId, user: UserId) -> bool {
+        self.lock().get(&id).is_some_and(|lane| lane.participants.has(user))
+    }
+
     /// Tells those who listen to a conversation of something else than a message.
     pub(super) fn announce(self: &Arc<Self>, id: ConversationId, except: Option<ConnectionId>, event: Event) {
         let mut lanes = self.lock();
@@ -189,10 +210,13 @@ impl Sequencer {
         }
     }
 
-    fn leave(&self, id: ConversationId) {
+    fn leave(&self, id: ConversationId, participant: Option<UserId>) {
         let mut lanes = self.lock();
         if let Some(lane) = lanes.get_mut(&id) {
             lane.leave();
+            if let Some(user) = participant {
+                lane.participants.remove(user);
+            }
             Self::end_if_over(&mut lanes, id);
         }
     }
@@ -293,7 +317,13 @@ impl Sequencer {
     fn enter(self: &Arc<Self>, id: ConversationId, seat: &Seat, finish: Finish) {
         let Finish { seq, connection, participant, read_back, tell } = finish;
         let missed = match self.lock().get_mut(&id) {
-            Some(lane) => lane.enter(seat.ticket(), connection, seq),
+            Some(lane) => {
+                let entered = lane.enter(seat.ticket(), connection, seq);
+                if let (Ok(Some(_)), Some(user)) = (&entered, participant) {
+                    lane.participants.add(user);
+                }
+                entered
+            }
             None => Err(lane::closed()),
         };
         let missed = match missed {
@@ -305,7 +335,11 @@ impl Sequencer {
         };
         let messages: Vec<Arc<Message>> =
             missed.iter().flat_map(|(_, missed)| missed).filter_map(as_message).cloned().collect();
-        let entry = missed.map(|(seq, missed)| Entry { seq, missed, listening: Listening::new(self, id) });
+        let entry = missed.map(|(seq, missed)| Entry {
+            seq,
+            missed,
+            listening: Listening::new(self, id, participant),
+        });
         if !tell(Ok(entry)) {
             return;
         }

@@ -20,7 +20,7 @@ use crate::model::{
 use crate::storage::sqlite::SqliteStorage;
 use crate::storage::{
     Appended, ConversationRow, ConversationStore, DeliveredMark, MessageSpan, NewMessageRow, ReadOutcome,
-    Result, Storage, StorageError, UserStore,
+    Reader, Reading, Result, Storage, StorageError, UserStore,
 };
 
 /// How long a test waits for something that must come.
@@ -31,6 +31,7 @@ pub(super) const PATIENCE: Duration = Duration::from_secs(10);
 pub(super) struct Shelf {
     storage: Arc<SqliteStorage>,
     is_away: AtomicBool,
+    panics: AtomicBool,
     refused: Notify,
     /// The number of a message that somebody has deleted; 0 when nobody has.
     deleted: AtomicU64,
@@ -47,11 +48,23 @@ impl MessageStore for Shelf {
     ) -> Result<MessagePage> {
         if self.is_away.load(Ordering::Relaxed) {
             self.refused.notify_one();
+            assert!(!self.panics.load(Ordering::Relaxed), "this storage panics");
             return Err(StorageError::Unavailable("it is away".into()));
         }
         let mut page = self.storage.messages(conversation, range, limit, max_bytes).await?;
         page.items.retain(|item| item.message.seq != self.deleted.load(Ordering::Relaxed));
         Ok(page)
+    }
+
+    async fn messages_for(
+        &self,
+        reader: Reader,
+        conversation: ConversationId,
+        range: MessageRange,
+        limit: u32,
+        max_bytes: usize,
+    ) -> Result<Option<Reading>> {
+        self.storage.messages_for(reader, conversation, range, limit, max_bytes).await
     }
 
     async fn messages_in(&self, spans: &[MessageSpan], max_bytes: usize) -> Result<Vec<MessageWithReads>> {
@@ -173,8 +186,9 @@ impl Scene {
         let room = Arc::new(Room::default());
         let announcer = Arc::new(Announcer::new(vec![room.clone()]));
         let receipts = Receipts::new(announcer.clone(), DeliveredMarks::start(storage.clone()));
-        let (is_away, refused, deleted) = (AtomicBool::new(false), Notify::new(), AtomicU64::new(0));
-        let shelf = Arc::new(Shelf { storage, is_away, refused, deleted });
+        let (is_away, panics) = (AtomicBool::new(false), AtomicBool::new(false));
+        let (refused, deleted) = (Notify::new(), AtomicU64::new(0));
+        let shelf = Arc::new(Shelf { storage, is_away, panics, refused, deleted });
         let limits = Limits::default();
         let sequencer = Sequencer::new(shelf.clone(), announcer, Arc::new(receipts), &limits);
         Self { sequencer, shelf, room, conversation, alice, bob, _dir: dir }
@@ -244,6 +258,11 @@ impl Scene {
 
     pub(super) fn storage_is_away(&self, is_away: bool) {
         self.shelf.is_away.store(is_away, Ordering::Relaxed);
+    }
+
+    /// Instead of saying so, it panics while it is away.
+    pub(super) fn storage_panics(&self) {
+        self.shelf.panics.store(true, Ordering::Relaxed);
     }
 
     /// Waits until so many reads were refused.

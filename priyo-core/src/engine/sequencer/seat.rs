@@ -28,18 +28,23 @@ pub struct Entry {
 pub struct Listening {
     sequencer: Weak<Sequencer>,
     conversation: ConversationId,
+    participant: Option<UserId>,
 }
 
 impl Listening {
-    pub(super) fn new(sequencer: &Arc<Sequencer>, conversation: ConversationId) -> Self {
-        Self { sequencer: Arc::downgrade(sequencer), conversation }
+    pub(super) fn new(
+        sequencer: &Arc<Sequencer>,
+        conversation: ConversationId,
+        participant: Option<UserId>,
+    ) -> Self {
+        Self { sequencer: Arc::downgrade(sequencer), conversation, participant }
     }
 }
 
 impl Drop for Listening {
     fn drop(&mut self) {
         if let Some(sequencer) = self.sequencer.upgrade() {
-            sequencer.leave(self.conversation);
+            sequencer.leave(self.conversation, self.participant);
         }
     }
 }

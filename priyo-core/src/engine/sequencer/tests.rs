@@ -87,6 +87,55 @@ async fn nothing_is_lost_while_the_storage_is_away() {
 }
 
 #[tokio::test]
+async fn nothing_is_lost_when_the_storage_panics() {
+    let scene = Scene::set().await;
+    let messages = scene.stores(2).await;
+    let mut bob = scene.listens(0).await;
+    scene.storage_panics();
+    scene.storage_is_away(true);
+    scene.passes(&messages[1..]).await;
+    scene.reads_are_refused(2).await;
+    scene.storage_is_away(false);
+
+    assert_eq!(bob.hears(2).await, to(2));
+}
+
+#[tokio::test]
+async fn what_may_be_stored_is_looked_for_and_told_if_it_is() {
+    let scene = Scene::set().await;
+    let mut bob = scene.listens(0).await;
+    scene.storage_is_away(true);
+    scene.stores(3).await;
+    for _ in 0..3 {
+        scene.sequencer.doubt(scene.conversation);
+    }
+    scene.reads_are_refused(1).await;
+    scene.storage_is_away(false);
+    assert_eq!(bob.hears(3).await, to(3));
+
+    // It may be that nothing was.
+    scene.sequencer.doubt(scene.conversation);
+    let next = scene.stores(1).await;
+    scene.passes(&next).await;
+    assert_eq!(bob.hears(1).await, [4]);
+    assert_eq!(scene.room.told(), to(4));
+}
+
+#[tokio::test]
+async fn those_who_take_part_are_known_as_long_as_they_listen() {
+    let scene = Scene::set().await;
+    assert_eq!(scene.sequencer.participants(), []);
+    let bob = (scene.conversation, scene.bob);
+    let _listeners = (scene.listens(0).await, scene.listens(0).await);
+    assert_eq!(scene.sequencer.participants(), [bob]);
+
+    scene.room.members.lock().unwrap().pop();
+    assert!(scene.sequencer.has_participant(bob.0, bob.1), "by another connection");
+    scene.room.members.lock().unwrap().pop();
+    assert_eq!((scene.sequencer.participants(), scene.lanes()), (Vec::new(), 0));
+}
+
+#[tokio::test]
 async fn who_comes_into_a_gap_hears_only_what_comes_after_what_they_have() {
     let scene = Scene::set().await;
     let messages = scene.stores(4).await;

@@ -5,10 +5,11 @@ use std::time::Duration;
 
 use super::Store;
 use super::fixtures::{
-    account, at, at_once, delivered, group, named, new_user, page, row, send_many, seqs, text, unread,
+    account, at, at_once, delivered, group, named, new_session, new_user, page, row, send_many, seqs, text,
+    unread,
 };
 use crate::model::{
-    ConversationCursor, ConversationKind, FileId, FileRecord, MessageRange, SessionId, Timestamp, User,
+    ConversationCursor, ConversationKind, Dimensions, FileId, FileRecord, MessageRange, Timestamp, User,
     UserId,
 };
 use crate::storage::{
@@ -93,7 +94,8 @@ pub async fn a_large_group_is_made_and_grows(store: &Store) {
     let Addition::Added { conversation, added } = outcome else { panic!("{outcome:?}") };
     assert_eq!(added, second);
     assert_eq!(conversation.participant_ids(), users);
-    assert_eq!(store.contacts_of(users[0]).await.unwrap().len(), users.len() - 1);
+    let contacts = store.contacts_of(&users).await.unwrap();
+    assert!(contacts.iter().all(|contacts| contacts.len() == users.len() - 1));
 }
 
 pub async fn numbers_may_be_as_large_as_they_come(store: &Store) {
@@ -133,18 +135,22 @@ pub async fn numbers_may_be_as_large_as_they_come(store: &Store) {
         original_name: "a.png".into(),
         content_type: "image/png".into(),
         size: i64::MAX as u64,
+        dimensions: Some(Dimensions { width: u32::MAX, height: u32::MAX }),
         created_at: at(0),
     };
-    store.create_file(&file).await.unwrap();
-    assert_eq!(store.file(file.id).await.unwrap(), Some(file));
+    assert!(store.create_file(&file, u64::MAX).await.unwrap());
+    assert_eq!(store.file(file.id).await.unwrap(), Some(file.clone()));
+    assert_eq!(store.stored_bytes(alice).await.unwrap(), file.size);
+    let one_more = FileRecord { id: FileId::new(), stored_name: "b.png".into(), size: 1, ..file };
+    assert!(!store.create_file(&one_more, u64::MAX).await.unwrap());
 }
 
 pub async fn what_lasts_for_ever_does_not_end(store: &Store) {
     let alice = account(store, "alice").await;
     let never = Timestamp::from_millis(i64::MAX);
-    let session = NewSession { id: SessionId::new(), user_id: alice, created_at: at(0), expires_at: never };
+    let session = NewSession { expires_at: never, ..new_session(alice, 0) };
     let token = |name| RefreshToken { hash: [name; 32], created_at: at(0), expires_at: never };
-    store.create_session(&session, &token(1)).await.unwrap();
+    store.create_session(&session, &token(1), None).await.unwrap();
 
     for (next, now) in [(2, at(0)), (3, at(1_000_000_000)), (4, Timestamp::from_millis(i64::MAX - 1))] {
         let rotation = store.rotate_refresh_token(&[1; 32], &token(next), now, Duration::MAX).await.unwrap();

@@ -4,11 +4,13 @@ use std::time::Duration;
 
 use super::Store;
 use crate::model::{
-    Attachment, ConversationId, ConversationKind, ConversationStatus, ConversationSummary, FileId,
-    FileRecord, Message, MessageId, MessageKind, MessagePage, MessageRange, Role, Timestamp, User, UserId,
+    Attachment, ConversationId, ConversationKind, ConversationStatus, ConversationSummary, Dimensions,
+    FileId, FileRecord, Message, MessageId, MessageKind, MessagePage, MessageRange, Role, SessionId,
+    Timestamp, User, UserId,
 };
 use crate::storage::{
-    Addition, Appended, ConversationRow, Created, DeliveredMark, NewMessageRow, ReadOutcome,
+    Addition, Appended, AuditEntry, ConversationRow, Created, DeliveredMark, NewMessageRow, NewSession,
+    ReadOutcome, Reader, Reading,
 };
 
 /// A moment, in seconds after some beginning.
@@ -54,6 +56,17 @@ pub(super) async fn account(store: &Store, name: &str) -> UserId {
     let user = new_user(name);
     assert!(store.create_account(&user, "hash").await.unwrap());
     user.id
+}
+
+/// A session that begins at 0 and ends at `seconds`.
+pub(super) fn new_session(user_id: UserId, seconds: i64) -> NewSession {
+    let (id, created_at, expires_at) = (SessionId::new(), at(0), at(seconds));
+    NewSession { id, user_id, created_at, expires_at, user_agent: None }
+}
+
+pub(super) fn audit_entry(actor: Option<UserId>) -> AuditEntry {
+    let (subject, detail, address, request_id) = (None, None, None, None);
+    AuditEntry { at: at(0), actor, action: "something_done", subject, detail, address, request_id }
 }
 
 /// A group that is made at 0.
@@ -152,9 +165,10 @@ pub(super) async fn upload(store: &Store, uploader: UserId, name: &str) -> FileR
         original_name: name.to_owned(),
         content_type: "image/png".into(),
         size: 12_345,
+        dimensions: Some(Dimensions { width: 640, height: 480 }),
         created_at: at(0),
     };
-    store.create_file(&file).await.unwrap();
+    assert!(store.create_file(&file, u64::MAX).await.unwrap());
     file
 }
 
@@ -176,6 +190,18 @@ pub(super) async fn page(
     limit: u32,
 ) -> MessagePage {
     store.messages(conversation, range, limit, usize::MAX).await.unwrap()
+}
+
+/// A part of a conversation as it comes to one who may be in it.
+pub(super) async fn reading(
+    store: &Store,
+    conversation: ConversationId,
+    user_id: UserId,
+    range: MessageRange,
+    limit: u32,
+) -> Option<Reading> {
+    let reader = Reader { user_id, from_outside: false };
+    store.messages_for(reader, conversation, range, limit, usize::MAX).await.unwrap()
 }
 
 pub(super) fn seqs(page: &MessagePage) -> Vec<u64> {
@@ -220,7 +246,7 @@ pub(super) async fn stored(store: &Store, conversation: ConversationId) -> Vec<S
 /// The same message with a file of that id.
 pub(super) fn with_file(row: NewMessageRow, file_id: FileId) -> NewMessageRow {
     let (stored_name, original_name) = ("x.png".to_owned(), "x.png".to_owned());
-    let attachment = Attachment { file_id, stored_name, original_name, size: 1 };
+    let attachment = Attachment { file_id, stored_name, original_name, size: 1, dimensions: None };
     NewMessageRow { kind: MessageKind::Image, attachment: Some(attachment), ..row }
 }
 

@@ -9,11 +9,13 @@ use futures_util::poll;
 
 use super::Store;
 use super::fixtures::{
-    account, at, at_once, delivered, group, let_others, new_user, page, row, send, send_many, seqs, text,
-    unread, upload,
+    account, at, at_once, audit_entry, delivered, group, let_others, new_session, new_user, page, row, send,
+    send_many, seqs, text, unread, upload,
 };
-use crate::model::{ConversationKind, ConversationStatus, MessageRange, SessionId, User};
-use crate::storage::{Appended, AuditEntry, MessageSpan, NewSession, RefreshToken, StorageError};
+use crate::model::{
+    ConversationKind, ConversationStatus, MessageRange, User, UserChange, UserList, UserOrder,
+};
+use crate::storage::{Appended, LooseFile, MessageSpan, PasswordRow, Reader, RefreshToken, StorageError};
 
 pub async fn migrating_again_keeps_everything(store: &Store) {
     let (alice, bob) = (account(store, "alice").await, account(store, "bob").await);
@@ -80,6 +82,7 @@ macro_rules! assert_unavailable {
     )*};
 }
 
+#[allow(clippy::too_many_lines, reason = "a line for each call there is")]
 pub async fn every_call_after_the_closing_is_unavailable(store: &Store) {
     let alice = account(store, "alice").await;
     let conversation = group(store, &[alice]).await;
@@ -87,9 +90,15 @@ pub async fn every_call_after_the_closing_is_unavailable(store: &Store) {
     let file = upload(store, alice, "a.png").await;
     let host_user = User { external_id: Some("1".into()), ..new_user("ann") };
     let token = RefreshToken { hash: [1; 32], created_at: at(0), expires_at: at(100) };
-    let session = NewSession { id: SessionId::new(), user_id: alice, created_at: at(0), expires_at: at(100) };
-    let entries = [AuditEntry { at: at(0), actor: Some(alice), action: "x", subject: None }];
+    let session = new_session(alice, 100);
+    let entries = [audit_entry(Some(alice))];
+    let password =
+        PasswordRow { user_id: alice, old_hash: None, new_hash: "x".into(), keep: None, at: at(1) };
+    let list = UserList { by: UserOrder::Username, starts_with: String::new(), after: None, limit: 10 };
+    let change = UserChange { role: None, disabled: Some(true) };
+    let reader = Reader { user_id: alice, from_outside: false };
     let span = MessageSpan { conversation_id: conversation, first_seq: 1, last_seq: 1 };
+    let loose = LooseFile { stored_name: "b.png".into(), upload_id: None, since: at(0) };
 
     store.close().await;
 
@@ -101,15 +110,23 @@ pub async fn every_call_after_the_closing_is_unavailable(store: &Store) {
         store.user(alice),
         store.host_user("1"),
         store.account("alice@example.com"),
+        store.password_hash(alice),
+        store.replace_password_hash(alice, "hash", "x"),
+        store.change_password(&password),
+        store.users(&list),
+        store.update_user(alice, change, at(1)),
         store.set_last_seen(&[alice], at(1)),
-        store.contacts_of(alice),
+        store.contacts_of(&[alice]),
         store.audit(&entries),
-        store.create_session(&session, &token),
+        store.create_session(&session, &token, None),
         store.session(session.id),
+        store.ended_sessions(&[session.id]),
         store.rotate_refresh_token(&[1; 32], &token, at(1), Duration::ZERO),
         store.session_of_token(&[1; 32]),
         store.revoke_session(session.id, at(1)),
         store.revoke_sessions_of(alice, at(1)),
+        store.sessions_of(alice, at(1), 10),
+        store.delete_ended(at(1), 10),
         store.create_conversation(&row(ConversationKind::Group, &[alice], 0)),
         store.conversation(conversation),
         store.standing(conversation, alice),
@@ -122,10 +139,16 @@ pub async fn every_call_after_the_closing_is_unavailable(store: &Store) {
         store.remove_participant(conversation, alice, at(1)),
         store.append_messages(vec![text(conversation, alice, "x")]),
         store.messages(conversation, MessageRange::Page(1), 10, 10),
+        store.messages_for(reader, conversation, MessageRange::Page(1), 10, 10),
         store.mark_read(alice, &[message.id], None, at(1)),
         store.unread_counts(alice),
         store.set_delivered(&[delivered(conversation, alice, 1, 1)]),
-        store.create_file(&file),
+        store.create_file(&file, u64::MAX),
+        store.stored_bytes(alice),
+        store.loosen_unsent_files(at(1), 1, at(1)),
+        store.note_loose_file(&loose),
+        store.loose_files(at(1), 1),
+        store.forget_loose_files(&[]),
         store.file(file.id),
         store.file_named(&file.stored_name),
         store.is_attached(file.id, None),

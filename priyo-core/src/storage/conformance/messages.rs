@@ -1,9 +1,11 @@
-//! What [`messages`](crate::storage::MessageStore::messages) promises.
+//! What [`messages`](crate::storage::MessageStore::messages) and its kin promise.
 
 use super::Store;
-use super::fixtures::{account, at, group, let_others, page, send, send_many, seqs};
-use crate::model::{ConversationId, MessageRange};
-use crate::storage::{MessageSpan, ReadOutcome};
+use super::fixtures::{
+    account, add, at, delivered, group, leave, let_others, page, reading, send, send_many, seqs,
+};
+use crate::model::{ConversationId, MessageRange, UserId};
+use crate::storage::{MessageSpan, ReadOutcome, Reader};
 
 pub async fn page_one_is_the_newest(store: &Store) {
     let alice = account(store, "alice").await;
@@ -175,6 +177,86 @@ fn span(conversation_id: ConversationId, first_seq: u64, last_seq: u64) -> Messa
 async fn places(store: &Store, spans: &[MessageSpan], max_bytes: usize) -> Vec<(ConversationId, u64)> {
     let messages = store.messages_in(spans, max_bytes).await.unwrap();
     messages.iter().map(|item| (item.message.conversation_id, item.message.seq)).collect()
+}
+
+pub async fn a_part_comes_with_how_its_reader_stands_and_who_is_still_there(store: &Store) {
+    let (alice, bob) = (account(store, "alice").await, account(store, "bob").await);
+    let (carol, dave) = (account(store, "carol").await, account(store, "dave").await);
+    let conversation = group(store, &[alice, bob, carol, dave]).await;
+    for (sender, text) in [(carol, "1"), (bob, "2"), (carol, "3"), (alice, "4"), (dave, "5")] {
+        send(store, conversation, sender, text).await;
+    }
+    leave(store, conversation, carol).await;
+    store.set_delivered(&[delivered(conversation, alice, 1, 3)]).await.unwrap();
+
+    for (range, limit, senders) in [
+        (MessageRange::After(1), 2, vec![bob]),
+        (MessageRange::After(0), 10, vec![alice, bob, dave]),
+        (MessageRange::Before(4), 2, vec![bob]),
+        (MessageRange::Page(1), 2, vec![alice, dave]),
+        (MessageRange::Page(3), 2, vec![]),
+        (MessageRange::After(5), 10, vec![]),
+    ] {
+        let mut reading = reading(store, conversation, alice, range, limit).await.unwrap();
+        assert_eq!(reading.page, page(store, conversation, range, limit).await, "{range:?}");
+        assert_eq!(Some(reading.standing), store.standing(conversation, alice).await.unwrap());
+        reading.present.sort();
+        let mut senders = senders;
+        senders.sort();
+        assert_eq!(reading.present, senders, "{range:?}");
+    }
+    assert_eq!(reading(store, ConversationId::new(), alice, MessageRange::Page(1), 10).await, None);
+}
+
+pub async fn one_who_is_not_in_it_reads_nothing_unless_from_outside(store: &Store) {
+    let (alice, bob) = (account(store, "alice").await, account(store, "bob").await);
+    let (carol, stranger) = (account(store, "carol").await, UserId::new());
+    let conversation = group(store, &[alice, bob]).await;
+    send_many(store, conversation, alice, 3).await;
+    leave(store, conversation, bob).await;
+
+    for range in [MessageRange::Page(1), MessageRange::Before(3), MessageRange::After(0)] {
+        for user_id in [bob, carol, stranger] {
+            let nothing = reading(store, conversation, user_id, range, 2).await.unwrap();
+            assert_eq!(Some(nothing.standing), store.standing(conversation, user_id).await.unwrap());
+            assert_eq!((nothing.page.items, nothing.page.has_more), (vec![], false), "{range:?}");
+            assert_eq!((nothing.page.last_seq, nothing.present), (3, vec![]));
+
+            let outside = Reader { user_id, from_outside: true };
+            let part =
+                store.messages_for(outside, conversation, range, 2, usize::MAX).await.unwrap().unwrap();
+            assert_eq!(part.page, page(store, conversation, range, 2).await);
+            assert_eq!((part.standing, part.present), (nothing.standing, vec![alice]));
+        }
+    }
+}
+
+pub async fn all_that_a_reader_gets_is_of_one_moment(store: &Store) {
+    let (alice, bob) = (account(store, "alice").await, account(store, "bob").await);
+    let conversation = group(store, &[alice, bob]).await;
+    let writing = tokio::spawn({
+        let store = store.clone();
+        async move {
+            for _ in 0..50 {
+                let_others().await;
+                send_many(&store, conversation, alice, 4).await;
+                leave(&store, conversation, bob).await;
+                let_others().await;
+                add(&store, conversation, bob).await;
+            }
+        }
+    });
+
+    while !writing.is_finished() {
+        let_others().await;
+        let reading = reading(store, conversation, bob, MessageRange::Page(1), 10).await.unwrap();
+        assert_eq!(reading.standing.last_seq, reading.page.last_seq);
+        let newest = reading.page.items.last().map(|item| item.message.seq);
+        let is_shown = newest == Some(reading.page.last_seq).filter(|seq| *seq > 0);
+        assert!(is_shown || !reading.standing.is_participant, "{reading:?}");
+        assert!(newest.is_none() || reading.standing.is_participant, "{reading:?}");
+    }
+    writing.await.unwrap();
 }
 
 pub async fn spans_bring_exactly_their_messages_in_their_order(store: &Store) {

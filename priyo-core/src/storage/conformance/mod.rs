@@ -77,6 +77,7 @@
     reason = "these are tests: they panic, and their names say what must be true"
 )]
 
+mod accounts;
 mod agreement;
 mod append;
 mod bulk;
@@ -100,6 +101,7 @@ use std::sync::Arc;
 
 use futures_util::future::BoxFuture;
 
+pub use accounts::*;
 pub use agreement::{operations_agree, random_operations_agree, random_operations_agree_over_a_restart};
 pub use append::*;
 pub use bulk::*;
@@ -182,6 +184,7 @@ macro_rules! storage_conformance {
             when_users_were_last_seen_never_goes_back
             when_hundreds_of_users_were_last_seen_is_one_call
             contacts_are_all_who_share_a_conversation_now
+            contacts_of_several_come_in_the_order_they_are_asked_for
             the_audit_log_takes_the_same_entry_twice
             a_session_is_found_with_its_user
             a_refresh_token_is_traded_for_its_child
@@ -194,16 +197,36 @@ macro_rules! storage_conformance {
             an_expired_session_trades_nothing
             a_revoked_session_trades_nothing
             revoking_all_sessions_of_a_user_gives_the_live_ones
+            sessions_that_are_revoked_or_gone_are_over
             two_tabs_that_refresh_at_once_both_go_on
             a_session_shows_its_user_as_they_are_now
             what_is_over_can_still_be_looked_up
             of_many_who_trade_after_the_grace_all_are_refused
+            a_session_begins_only_for_one_who_may_sign_in
+            the_sessions_of_a_user_are_those_that_are_live
+            what_has_long_been_over_is_deleted_and_nothing_else
+            what_is_over_is_deleted_a_little_at_a_time
+            many_who_delete_at_once_delete_everything_once
+            a_password_hash_is_replaced_only_in_place_of_the_old_one
+            another_password_ends_all_sessions_but_one
+            no_session_of_the_old_password_is_left_by_a_race
+            users_are_listed_in_order_and_found_by_how_their_names_begin
+            the_list_of_users_is_walked_without_gap_or_repeat
+            a_change_of_a_user_is_of_that_user_alone
+            one_who_is_disabled_has_no_session_left
+            the_last_administrator_who_can_log_in_stays
+            of_administrators_who_demote_each_other_at_once_one_stays
             a_file_is_found_by_its_id_and_its_stored_name
             two_files_may_have_one_original_name
             a_stored_name_is_given_once
             a_file_is_attached_for_those_who_are_in_the_conversation_now
             a_file_in_two_conversations_stays_attached_when_one_is_left
             a_message_shows_the_file_that_it_carries
+            the_files_of_a_user_are_as_many_bytes_as_they_may_be_and_no_more
+            of_many_files_at_once_no_more_than_fit_are_stored
+            a_file_that_was_never_sent_is_taken_away_when_it_is_old
+            a_file_is_sent_or_taken_away_and_never_both
+            a_loose_name_is_known_until_it_is_forgotten
             a_conversation_is_made_with_its_participants_in_their_order
             a_conversation_with_someone_unknown_or_disabled_is_not_made
             two_have_one_open_direct_conversation
@@ -257,6 +280,9 @@ macro_rules! storage_conformance {
             numbers_beyond_the_end_give_nothing
             an_unknown_conversation_has_no_messages
             a_page_shows_who_has_read
+            a_part_comes_with_how_its_reader_stands_and_who_is_still_there
+            one_who_is_not_in_it_reads_nothing_unless_from_outside
+            all_that_a_reader_gets_is_of_one_moment
             spans_bring_exactly_their_messages_in_their_order
             spans_end_early_but_bring_something
             a_walk_sees_each_message_once_while_others_write
@@ -309,6 +335,7 @@ mod tests {
             include_str!("bulk.rs"),
             include_str!("users.rs"),
             include_str!("sessions.rs"),
+            include_str!("accounts.rs"),
             include_str!("files.rs"),
             include_str!("conversations.rs"),
             include_str!("participants.rs"),

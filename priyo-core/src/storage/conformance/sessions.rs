@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use super::Store;
-use super::fixtures::{account, at, at_once, new_user};
-use crate::model::{Role, SessionId, Timestamp, User, UserId};
+use super::fixtures::{account, at, at_once, new_session, new_user};
+use crate::model::{OwnSession, Role, SessionId, Timestamp, User, UserId};
 use crate::storage::{NewSession, RefreshToken, Rotation, TokenHash};
 
 /// The times below are in seconds: see [`at`].
@@ -22,10 +22,9 @@ async fn session(store: &Store, user: UserId) -> SessionId {
 }
 
 async fn session_with(store: &Store, user_id: UserId, first: u8) -> SessionId {
-    let id = SessionId::new();
-    let new = NewSession { id, user_id, created_at: at(0), expires_at: at(SESSION_END) };
-    store.create_session(&new, &token(first, 0)).await.unwrap();
-    id
+    let new = new_session(user_id, SESSION_END);
+    assert!(store.create_session(&new, &token(first, 0), None).await.unwrap());
+    new.id
 }
 
 async fn rotate(store: &Store, presented: u8, next: u8, now: i64) -> Rotation {
@@ -177,9 +176,7 @@ pub async fn revoking_all_sessions_of_a_user_gives_the_live_ones(store: &Store) 
     let live = [session_with(store, alice, 1).await, session_with(store, alice, 2).await];
     let ended = session_with(store, alice, 3).await;
     store.revoke_session(ended, at(5)).await.unwrap();
-    let over = SessionId::new();
-    let expired = NewSession { id: over, user_id: alice, created_at: at(0), expires_at: at(9) };
-    store.create_session(&expired, &token(4, 0)).await.unwrap();
+    store.create_session(&new_session(alice, 9), &token(4, 0), None).await.unwrap();
     let of_bob = session_with(store, bob, 5).await;
 
     let mut revoked = store.revoke_sessions_of(alice, at(10)).await.unwrap();
@@ -191,6 +188,22 @@ pub async fn revoking_all_sessions_of_a_user_gives_the_live_ones(store: &Store) 
     assert!(is_revoked(store, live[0]).await && is_revoked(store, live[1]).await);
     assert!(!is_revoked(store, of_bob).await);
     assert_eq!(store.revoke_sessions_of(alice, at(11)).await.unwrap(), []);
+}
+
+pub async fn sessions_that_are_revoked_or_gone_are_over(store: &Store) {
+    let alice = account(store, "alice").await;
+    let (live, revoked) = (session(store, alice).await, session_with(store, alice, 2).await);
+    store.revoke_session(revoked, at(10)).await.unwrap();
+    let gone = SessionId::new();
+
+    let mut ended = store.ended_sessions(&[gone, live, revoked]).await.unwrap();
+
+    ended.sort();
+    let mut expected = [gone, revoked];
+    expected.sort();
+    assert_eq!(ended, expected);
+    assert_eq!(store.ended_sessions(&[live]).await.unwrap(), []);
+    assert_eq!(store.ended_sessions(&[]).await.unwrap(), []);
 }
 
 pub async fn two_tabs_that_refresh_at_once_both_go_on(store: &Store) {
@@ -223,13 +236,12 @@ pub async fn a_session_shows_its_user_as_they_are_now(store: &Store) {
 
 pub async fn what_is_over_can_still_be_looked_up(store: &Store) {
     let alice = account(store, "alice").await;
-    let id = SessionId::new();
-    let new = NewSession { id, user_id: alice, created_at: at(-20), expires_at: at(-10) };
-    store.create_session(&new, &token(1, -20)).await.unwrap();
+    let new = new_session(alice, -10);
+    store.create_session(&new, &token(1, -20), None).await.unwrap();
 
-    let found = store.session(id).await.unwrap().unwrap();
+    let found = store.session(new.id).await.unwrap().unwrap();
     assert_eq!((found.expires_at, found.revoked), (at(-10), false));
-    assert_eq!(store.session_of_token(&[1; 32]).await.unwrap(), Some(id));
+    assert_eq!(store.session_of_token(&[1; 32]).await.unwrap(), Some(new.id));
     assert_eq!(store.revoke_sessions_of(alice, at(0)).await.unwrap(), []);
 }
 
@@ -249,4 +261,138 @@ pub async fn of_many_who_trade_after_the_grace_all_are_refused(store: &Store) {
     let invalid = outcomes.iter().filter(|outcome| matches!(outcome, Rotation::Invalid)).count();
     assert_eq!((reused, invalid), (1, 9), "{outcomes:?}");
     assert!(is_revoked(store, id).await);
+}
+
+pub async fn a_session_begins_only_for_one_who_may_sign_in(store: &Store) {
+    let alice = account(store, "alice").await;
+    let shut_out = User { disabled: true, ..new_user("mallory") };
+    store.create_account(&shut_out, "hash").await.unwrap();
+    let ann = User { external_id: Some("1".into()), ..new_user("ann") };
+    store.upsert_host_user(&ann).await.unwrap();
+
+    for (name, user, proved, begins) in [
+        (1, alice, Some("hash"), true),
+        (2, alice, None, true),
+        (3, alice, Some("another hash"), false),
+        (4, alice, Some(""), false),
+        (5, shut_out.id, Some("hash"), false),
+        (6, shut_out.id, None, false),
+        (7, ann.id, None, true),
+        (8, ann.id, Some("hash"), false),
+        (9, UserId::new(), None, false),
+    ] {
+        let new = new_session(user, SESSION_END);
+        assert_eq!(store.create_session(&new, &token(name, 0), proved).await.unwrap(), begins, "{name}");
+        assert_eq!(store.session(new.id).await.unwrap().is_some(), begins, "{name}");
+        assert_eq!(store.session_of_token(&[name; 32]).await.unwrap().is_some(), begins, "{name}");
+    }
+}
+
+pub async fn the_sessions_of_a_user_are_those_that_are_live(store: &Store) {
+    let (alice, bob) = (account(store, "alice").await, account(store, "bob").await);
+    let phone = NewSession {
+        user_agent: Some("a phone".into()),
+        created_at: at(1),
+        ..new_session(alice, SESSION_END)
+    };
+    store.create_session(&phone, &token(1, 1), None).await.unwrap();
+    let laptop = session_with(store, alice, 2).await;
+    let ended = session_with(store, alice, 3).await;
+    store.revoke_session(ended, at(5)).await.unwrap();
+    session_with(store, bob, 4).await;
+    let of_alice = |now, limit| store.sessions_of(alice, at(now), limit);
+
+    let first = OwnSession {
+        id: phone.id,
+        created_at: at(1),
+        last_used_at: at(1),
+        ends_at: at(1).after(TOKEN_LIFE),
+        user_agent: Some("a phone".into()),
+    };
+    let (created_at, ends_at) = (at(0), at(0).after(TOKEN_LIFE));
+    let second = OwnSession { id: laptop, created_at, last_used_at: at(0), ends_at, user_agent: None };
+    assert_eq!(of_alice(10, 9).await.unwrap(), [first.clone(), second.clone()]);
+    assert_eq!(of_alice(10, 1).await.unwrap(), std::slice::from_ref(&first));
+
+    // Its use brings a session to the top, and makes it last longer.
+    assert_rotation!(rotate(store, 2, 12, 500).await, Rotated);
+    let used = OwnSession { last_used_at: at(500), ends_at: at(500).after(TOKEN_LIFE), ..second };
+    assert_eq!(of_alice(500, 9).await.unwrap(), [used.clone(), first]);
+    assert_eq!(of_alice(1_400, 9).await.unwrap(), [used]);
+    assert_eq!(of_alice(1_500, 9).await.unwrap(), []);
+
+    // But not longer than it may.
+    for (presented, now) in [(12, 1_400), (13, 2_300), (14, 3_200), (15, 4_100)] {
+        assert_rotation!(rotate(store, presented, presented + 1, now).await, Rotated);
+    }
+    assert_eq!(of_alice(4_200, 9).await.unwrap()[0].ends_at, at(SESSION_END));
+    assert_eq!(store.sessions_of(UserId::new(), at(0), 9).await.unwrap(), []);
+}
+
+pub async fn what_has_long_been_over_is_deleted_and_nothing_else(store: &Store) {
+    let alice = account(store, "alice").await;
+    let unused = session_with(store, alice, 1).await;
+    let revoked = session_with(store, alice, 2).await;
+    store.revoke_session(revoked, at(100)).await.unwrap();
+    let live = session_with(store, alice, 3).await;
+    assert_rotation!(rotate(store, 3, 13, 900).await, Rotated);
+    let is_there = async |id| store.session(id).await.unwrap().is_some();
+
+    assert_eq!(store.delete_ended(at(99), 100).await.unwrap(), 0);
+    assert!(is_there(revoked).await);
+
+    // At the very moment, too; a session with its tokens.
+    assert_eq!(store.delete_ended(at(100), 100).await.unwrap(), 2);
+    assert!(!is_there(revoked).await && is_there(unused).await && is_there(live).await);
+    assert_eq!(store.session_of_token(&[2; 32]).await.unwrap(), None);
+
+    // Of a session that goes on only the tokens that have expired; its newest is as good without its parent.
+    assert_eq!(store.delete_ended(at(1_000), 100).await.unwrap(), 3);
+    assert!(!is_there(unused).await && is_there(live).await);
+    assert_eq!(store.session_of_token(&[3; 32]).await.unwrap(), None);
+    assert_rotation!(rotate(store, 13, 14, 1_000).await, Rotated);
+    assert_rotation!(rotate(store, 3, 15, 1_001).await, Invalid);
+    assert!(!is_revoked(store, live).await);
+    assert_eq!(store.delete_ended(at(1_000), 100).await.unwrap(), 0);
+}
+
+pub async fn what_is_over_is_deleted_a_little_at_a_time(store: &Store) {
+    let alice = account(store, "alice").await;
+    let sessions: Vec<_> =
+        futures_util::future::join_all((1..=10).map(|name| session_with(store, alice, name))).await;
+    assert_rotation!(rotate(store, 1, 11, 10).await, Rotated);
+    store.revoke_sessions_of(alice, at(20)).await.unwrap();
+
+    let mut deleted = 0;
+    loop {
+        let some = store.delete_ended(at(2_000), 3).await.unwrap();
+        assert!(some <= 3, "{some}");
+        if some == 0 {
+            break;
+        }
+        deleted += some;
+    }
+
+    assert_eq!(deleted, 10 + 11);
+    for session in sessions {
+        assert!(store.session(session).await.unwrap().is_none());
+    }
+}
+
+pub async fn many_who_delete_at_once_delete_everything_once(store: &Store) {
+    let alice = account(store, "alice").await;
+    for name in 1..=20 {
+        session_with(store, alice, name).await;
+    }
+    store.revoke_sessions_of(alice, at(20)).await.unwrap();
+
+    let outcomes = at_once(8, |_| {
+        let store = store.clone();
+        async move { store.delete_ended(at(2_000), 100).await.unwrap() }
+    })
+    .await;
+
+    // One who came while another was at it leaves it to that one.
+    assert_eq!(outcomes.iter().sum::<u64>(), 40, "{outcomes:?}");
+    assert_eq!(store.delete_ended(at(2_000), 100).await.unwrap(), 0);
 }

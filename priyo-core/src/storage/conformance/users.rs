@@ -1,7 +1,7 @@
 //! What [`UserStore`](crate::storage::UserStore) promises.
 
 use super::Store;
-use super::fixtures::{account, add, at, at_once, close, group, leave, new_user};
+use super::fixtures::{account, add, at, at_once, audit_entry, close, group, leave, new_user};
 use crate::model::{Role, User, UserId};
 use crate::storage::AuditEntry;
 
@@ -159,37 +159,63 @@ pub async fn contacts_are_all_who_share_a_conversation_now(store: &Store) {
     group(store, &[bob, alice]).await;
     group(store, &[bob, dave]).await;
 
-    let mut contacts = store.contacts_of(alice).await.unwrap();
-    contacts.sort();
-    let mut expected = [bob, carol];
-    expected.sort();
-    assert_eq!(contacts, expected);
+    assert_eq!(contacts(store, alice).await, in_order(&[bob, carol]));
 
     // Those of a closed one are contacts as well.
     close(store, first).await;
-    let mut contacts = store.contacts_of(alice).await.unwrap();
-    contacts.sort();
-    assert_eq!(contacts, expected);
+    assert_eq!(contacts(store, alice).await, in_order(&[bob, carol]));
 
     leave(store, first, alice).await;
-    assert_eq!(store.contacts_of(alice).await.unwrap(), [bob]);
-    assert_eq!(store.contacts_of(carol).await.unwrap(), [bob]);
+    assert_eq!(contacts(store, alice).await, [bob]);
+    assert_eq!(contacts(store, carol).await, [bob]);
 
     add(store, first, alice).await;
-    assert_eq!(store.contacts_of(carol).await.unwrap().len(), 2);
-    assert_eq!(store.contacts_of(UserId::new()).await.unwrap(), []);
+    assert_eq!(contacts(store, carol).await.len(), 2);
+    assert_eq!(contacts(store, UserId::new()).await, []);
+}
+
+pub async fn contacts_of_several_come_in_the_order_they_are_asked_for(store: &Store) {
+    let mut users = Vec::new();
+    for name in ["alice", "bob", "carol", "dave"] {
+        users.push(account(store, name).await);
+    }
+    let [alice, bob, carol, dave] = users[..] else { panic!("four") };
+    group(store, &[alice, bob, carol]).await;
+    let unknown = UserId::new();
+
+    let asked = [carol, dave, unknown, alice, carol];
+    let mut found = store.contacts_of(&asked).await.unwrap();
+
+    found.iter_mut().for_each(|contacts| contacts.sort());
+    let with_alice = in_order(&[alice, bob]);
+    let with_carol = in_order(&[bob, carol]);
+    assert_eq!(found, [with_alice.clone(), vec![], vec![], with_carol, with_alice]);
+    assert_eq!(store.contacts_of(&[]).await.unwrap(), Vec::<Vec<UserId>>::new());
+}
+
+async fn contacts(store: &Store, of: UserId) -> Vec<UserId> {
+    let [found] = store.contacts_of(&[of]).await.unwrap().try_into().unwrap();
+    in_order(&found)
+}
+
+fn in_order(users: &[UserId]) -> Vec<UserId> {
+    let mut users = users.to_vec();
+    users.sort();
+    users
 }
 
 pub async fn the_audit_log_takes_the_same_entry_twice(store: &Store) {
     let alice = account(store, "alice").await;
+    let text = || Some("x".to_owned());
     let entry = AuditEntry {
-        at: at(1),
-        actor: Some(alice),
-        action: "conversation_read_by_admin",
-        subject: Some("x".into()),
+        subject: text(),
+        detail: text(),
+        address: text(),
+        request_id: text(),
+        ..audit_entry(Some(alice))
     };
 
     store.audit(std::slice::from_ref(&entry)).await.unwrap();
-    store.audit(&[entry.clone(), AuditEntry { actor: None, subject: None, ..entry }]).await.unwrap();
+    store.audit(&[entry, audit_entry(None)]).await.unwrap();
     store.audit(&[]).await.unwrap();
 }

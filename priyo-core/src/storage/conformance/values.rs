@@ -6,15 +6,15 @@ use uuid::Uuid;
 
 use super::Store;
 use super::fixtures::{
-    accepted, account, append, at, group, list, named, new_user, page, row, send, text, upload,
+    accepted, account, append, at, audit_entry, group, list, named, new_session, new_user, page, row, send,
+    text, upload,
 };
 use crate::model::{
-    ConversationCursor, ConversationId, ConversationKind, FileId, FileRecord, MessageRange, SessionId,
-    Timestamp, User, UserId,
+    ConversationCursor, ConversationId, ConversationKind, FileId, FileRecord, MessageRange, Timestamp, User,
+    UserId,
 };
 use crate::storage::{
-    Appended, AuditEntry, ConversationRow, Created, NewMessageRow, NewSession, RefreshToken, Rotation,
-    StorageError,
+    Appended, AuditEntry, ConversationRow, Created, NewMessageRow, RefreshToken, Rotation, StorageError,
 };
 
 /// Texts that something between here and the disk may take for something else.
@@ -83,9 +83,10 @@ pub async fn names_of_every_kind_come_back_as_they_were(store: &Store) {
             original_name,
             content_type,
             size,
+            dimensions: None,
             created_at: at(0),
         };
-        store.create_file(&file).await.unwrap();
+        assert!(store.create_file(&file, u64::MAX).await.unwrap());
         assert_eq!(store.file(id).await.unwrap().as_ref(), Some(&file));
         assert_eq!(store.file_named(&odd).await.unwrap().as_ref(), Some(&file));
 
@@ -93,7 +94,13 @@ pub async fn names_of_every_kind_come_back_as_they_were(store: &Store) {
         let message = accepted(append(store, named(message, &odd)).await);
         assert_eq!((message.client_message_id, message.attachment), (some(), Some(file.attachment())));
 
-        let entry = AuditEntry { at: at(0), actor: Some(alice), action: "x", subject: some() };
+        let entry = AuditEntry {
+            subject: some(),
+            detail: some(),
+            address: some(),
+            request_id: some(),
+            ..audit_entry(Some(alice))
+        };
         store.audit(&[entry]).await.unwrap();
     }
 }
@@ -139,7 +146,7 @@ pub async fn texts_are_equal_only_byte_for_byte(store: &Store) {
         accepted(append(store, named(text(conversation, alice, "x"), text_of_many)).await);
 
         let file = FileRecord { id: FileId::new(), stored_name: text_of_many.to_owned(), ..file_of(alice) };
-        store.create_file(&file).await.unwrap();
+        assert!(store.create_file(&file, u64::MAX).await.unwrap());
         assert_eq!(store.file_named(text_of_many).await.unwrap(), Some(file));
     }
     for other in ["AA", "Á"] {
@@ -161,6 +168,7 @@ fn file_of(uploader: UserId) -> FileRecord {
         original_name: "x.png".into(),
         content_type: "image/png".into(),
         size: 1,
+        dimensions: None,
         created_at: at(0),
     }
 }
@@ -194,7 +202,7 @@ pub async fn texts_may_be_as_long_as_the_engine_takes_them(store: &Store) {
     store.create_conversation(&new).await.unwrap();
     assert_eq!(store.conversation(new.id).await.unwrap().unwrap().name, new.name);
     let file = FileRecord { original_name: "n".repeat(255), ..file_of(user.id) };
-    store.create_file(&file).await.unwrap();
+    assert!(store.create_file(&file, u64::MAX).await.unwrap());
     assert_eq!(store.file(file.id).await.unwrap(), Some(file));
 
     // What is last decides as what is first.
@@ -321,8 +329,11 @@ pub async fn an_id_is_given_once(store: &Store) {
     assert_eq!(store.conversation(new.id).await.unwrap(), before);
 
     let file = upload(store, alice.id, "a.png").await;
-    assert_taken!(store.create_file(&FileRecord { stored_name: "b.png".into(), ..file.clone() }));
-    assert_taken!(store.create_file(&FileRecord { id: FileId::new(), ..file.clone() }));
+    let used = store.stored_bytes(alice.id).await.unwrap();
+    let renamed = FileRecord { stored_name: "b.png".into(), ..file.clone() };
+    assert_taken!(store.create_file(&renamed, u64::MAX));
+    assert_taken!(store.create_file(&FileRecord { id: FileId::new(), ..file.clone() }, u64::MAX));
+    assert_eq!(store.stored_bytes(alice.id).await.unwrap(), used);
     assert_eq!(store.file_named("b.png").await.unwrap(), None);
     assert_eq!(store.file_named(&file.stored_name).await.unwrap(), Some(file));
 }
@@ -330,15 +341,14 @@ pub async fn an_id_is_given_once(store: &Store) {
 pub async fn a_token_and_a_session_are_given_once(store: &Store) {
     let alice = account(store, "alice").await;
     let token = |name| RefreshToken { hash: [name; 32], created_at: at(0), expires_at: at(1_000) };
-    let session = |id| NewSession { id, user_id: alice, created_at: at(0), expires_at: at(1_000) };
-    let first = session(SessionId::new());
-    store.create_session(&first, &token(1)).await.unwrap();
-    store.create_session(&session(SessionId::new()), &token(2)).await.unwrap();
+    let first = new_session(alice, 1_000);
+    store.create_session(&first, &token(1), None).await.unwrap();
+    store.create_session(&new_session(alice, 1_000), &token(2), None).await.unwrap();
 
-    assert_taken!(store.create_session(&first, &token(3)));
+    assert_taken!(store.create_session(&first, &token(3), None));
     assert_eq!(store.session_of_token(&[3; 32]).await.unwrap(), None);
-    let other = session(SessionId::new());
-    assert_taken!(store.create_session(&other, &token(2)));
+    let other = new_session(alice, 1_000);
+    assert_taken!(store.create_session(&other, &token(2), None));
     assert!(store.session(other.id).await.unwrap().is_none());
     assert_taken!(store.rotate_refresh_token(&[1; 32], &token(2), at(1), Duration::ZERO));
     // That was no use of it: it is good for the first time, however late.

@@ -7,13 +7,15 @@
 //! unique index: each would leave a hole in the numbers.
 
 use std::collections::{BTreeSet, HashMap, HashSet};
+use std::time::Duration;
 
 use sqlx::Row;
+use tokio::time::sleep;
 
 use super::connection::Connection;
 use super::failure::Failure;
 use super::messages::message_at;
-use super::values::{Db, array, get, statements};
+use super::values::{Db, Statement, array, get, statements};
 use super::{files, unread};
 use crate::model::{
     Attachment, ConversationId, ConversationStatus, FileId, Message, Timestamp, UserBrief, UserId,
@@ -25,7 +27,7 @@ statements! {
         SELECT id, status, last_seq, updated_at_ms FROM conversations WHERE id = ANY ($1)
         ORDER BY id FOR NO KEY UPDATE";
     /// Those that nobody else has locked.
-    LOCK_FREE_CONVERSATIONS = "
+    LOCK_UNLOCKED_CONVERSATIONS = "
         SELECT id, status, last_seq, updated_at_ms FROM conversations WHERE id = ANY ($1)
         ORDER BY id FOR NO KEY UPDATE SKIP LOCKED";
     EXISTING = "
@@ -41,9 +43,26 @@ statements! {
             FOR NO KEY UPDATE
         ) p
         JOIN users u ON u.id = p.user_id";
+    /// Those that nobody else has locked.
+    LOCK_UNLOCKED_SENDERS = "
+        SELECT p.conversation_id, u.id, u.username, u.avatar
+        FROM (SELECT * FROM unnest($1::uuid[], $2::uuid[]) AS s (conversation_id, user_id) ORDER BY 1, 2) s
+        CROSS JOIN LATERAL (
+            SELECT p.conversation_id, p.user_id FROM participants p
+            WHERE p.conversation_id = s.conversation_id AND p.user_id = s.user_id AND p.left_seq IS NULL
+            FOR NO KEY UPDATE SKIP LOCKED
+        ) p
+        JOIN users u ON u.id = p.user_id";
+    PRESENT_SENDERS = "
+        SELECT p.conversation_id, p.user_id
+        FROM unnest($1::uuid[], $2::uuid[]) AS s (conversation_id, user_id)
+        CROSS JOIN LATERAL (
+            SELECT p.conversation_id, p.user_id FROM participants p
+            WHERE p.conversation_id = s.conversation_id AND p.user_id = s.user_id AND p.left_seq IS NULL
+        ) p";
     FIRSTS = "
         SELECT m.id, m.conversation_id, m.seq, m.sender_id, u.username, u.avatar, m.client_message_id, m.content,
-            m.kind, m.created_at_ms, f.id, f.stored_name, f.original_name, f.size
+            m.kind, m.created_at_ms, f.id, f.stored_name, f.original_name, f.size, f.width, f.height
         FROM unnest($1::uuid[], $2::uuid[], $3::text[]) AS n (conversation_id, sender_id, client_message_id)
         JOIN messages m ON m.conversation_id = n.conversation_id AND m.sender_id = n.sender_id
             AND m.client_message_id = n.client_message_id
@@ -62,11 +81,12 @@ statements! {
 
 /// Appends messages in order.
 pub(super) async fn append(db: &mut Connection, batch: &[NewMessageRow]) -> Result<Vec<Appended>, Failure> {
-    let (conversations, busy) = lock_conversations(db, batch).await?;
+    let Locked { conversations, senders, busy, busy_senders } = lock(db, batch).await?;
     let mut appender = Appender {
         conversations,
         busy,
-        senders: lock_senders(db, batch).await?,
+        senders,
+        busy_senders,
         firsts: firsts(db, batch).await?,
         files: files::attachments(db, batch.iter().filter_map(file_id)).await?,
         new: Vec::new(),
@@ -82,6 +102,8 @@ struct Appender {
     /// Conversations that somebody else holds.
     busy: HashSet<ConversationId>,
     senders: HashMap<Sender, UserBrief>,
+    /// Senders whose place somebody else holds.
+    busy_senders: HashSet<Sender>,
     /// The messages that were sent under a name of their sender's, of this batch, too.
     firsts: HashMap<(Sender, String), Message>,
     files: HashMap<FileId, Attachment>,
@@ -104,7 +126,10 @@ impl Appender {
             let is_busy = self.busy.contains(&row.conversation_id);
             return if is_busy { Appended::Busy } else { Appended::NoConversation };
         };
-        let Some(brief) = self.senders.get(&sender) else { return Appended::NotParticipant };
+        let Some(brief) = self.senders.get(&sender) else {
+            let is_busy = self.busy_senders.contains(&sender);
+            return if is_busy { Appended::Busy } else { Appended::NotParticipant };
+        };
         let name = row.client_message_id.as_ref().map(|name| (sender, name.clone()));
         if let Some(first) = name.as_ref().and_then(|name| self.firsts.get(name)) {
             return if says_the_same(first, row) {
@@ -168,6 +193,8 @@ impl Appender {
             .bind(array(changed.iter().map(|(_, state)| state.last_seq)))
             .bind(array(changed.iter().map(|(_, state)| state.updated_at)));
         insert.execute(&mut db.inner).await?;
+        let carried = new.iter().filter_map(|message| Some(message.attachment.as_ref()?.file_id));
+        files::sent(db, carried).await?;
         let own = new
             .iter()
             .map(|message| ((message.conversation_id, message.sender.id), message.seq..=message.seq));
@@ -175,24 +202,72 @@ impl Appender {
     }
 }
 
-/// The conversations that are locked now, and those that are not because somebody else holds them. Whoever does so for
-/// long, as a server that is frozen, must not be in the way of all others.
-async fn lock_conversations(
-    db: &mut Connection,
-    batch: &[NewMessageRow],
-) -> Result<(HashMap<ConversationId, State>, HashSet<ConversationId>), Failure> {
+/// What of a batch is locked now, and what is not because somebody else holds it.
+#[derive(Default)]
+struct Locked {
+    conversations: HashMap<ConversationId, State>,
+    senders: HashMap<Sender, UserBrief>,
+    busy: HashSet<ConversationId>,
+    busy_senders: HashSet<Sender>,
+}
+
+/// How often what others hold is looked at again, and how long after the last time. What is held for longer than a
+/// write of somebody else's takes is held for long.
+const LOOKS: usize = 10;
+const LOOK_AGAIN: Duration = Duration::from_millis(20);
+
+/// Locks conversations, then senders. Whoever holds one of them for long, as a server that is frozen, must not be in
+/// the way of all others: then everything but that is locked.
+async fn lock(db: &mut Connection, batch: &[NewMessageRow]) -> Result<Locked, Failure> {
     let ids: BTreeSet<ConversationId> = batch.iter().map(|row| row.conversation_id).collect();
-    match locked(db, LOCK_CONVERSATIONS, &ids).await {
+    let senders: BTreeSet<Sender> = batch.iter().map(|row| (row.conversation_id, row.sender)).collect();
+    match lock_all(db, &ids, &senders).await {
         Err(failure) if failure.is_lock_timeout() => {
             db.rollback().await?;
             db.begin().await?;
+            lock_unlocked(db, ids, senders).await
         }
-        locked => return Ok((locked?, HashSet::new())),
+        locked => locked,
     }
-    let free = locked(db, LOCK_FREE_CONVERSATIONS, &ids).await?;
-    let others = array(ids.into_iter().filter(|id| !free.contains_key(id)));
-    let busy = db.query(EXISTING).bind(others).try_map(|row| get(&row, 0)).fetch_all(&mut db.inner).await?;
-    Ok((free, busy.into_iter().collect()))
+}
+
+async fn lock_all(
+    db: &mut Connection,
+    ids: &BTreeSet<ConversationId>,
+    senders: &BTreeSet<Sender>,
+) -> Result<Locked, Failure> {
+    Ok(Locked {
+        conversations: locked(db, LOCK_CONVERSATIONS, ids).await?,
+        senders: locked_senders(db, LOCK_SENDERS, senders).await?,
+        ..Locked::default()
+    })
+}
+
+/// Waits for nobody, so in which order it locks does not matter.
+async fn lock_unlocked(
+    db: &mut Connection,
+    mut ids: BTreeSet<ConversationId>,
+    mut senders: BTreeSet<Sender>,
+) -> Result<Locked, Failure> {
+    let conversations = locked(db, LOCK_UNLOCKED_CONVERSATIONS, &ids).await?;
+    ids.retain(|id| !conversations.contains_key(id));
+    let busy =
+        db.query(EXISTING).bind(array(ids)).try_map(|row| get(&row, 0)).fetch_all(&mut db.inner).await?;
+    let mut lock = Locked { conversations, busy: busy.into_iter().collect(), ..Locked::default() };
+    senders.retain(|(conversation, _)| lock.conversations.contains_key(conversation));
+    for look in 0..LOOKS {
+        // What is written behind locks them, too, for a moment.
+        if look > 0 {
+            sleep(LOOK_AGAIN).await;
+        }
+        lock.senders.extend(locked_senders(db, LOCK_UNLOCKED_SENDERS, &senders).await?);
+        senders.retain(|sender| !lock.senders.contains_key(sender));
+        lock.busy_senders = present(db, &senders).await?;
+        if lock.busy_senders.is_empty() {
+            break;
+        }
+    }
+    Ok(lock)
 }
 
 async fn locked(
@@ -208,20 +283,31 @@ async fn locked(
 }
 
 /// Those of the senders who are in the conversation.
-async fn lock_senders(
+async fn locked_senders(
     db: &mut Connection,
-    batch: &[NewMessageRow],
+    statement: &'static str,
+    senders: &BTreeSet<Sender>,
 ) -> Result<HashMap<Sender, UserBrief>, Failure> {
-    let senders: BTreeSet<Sender> = batch.iter().map(|row| (row.conversation_id, row.sender)).collect();
-    let lock = db
-        .query(LOCK_SENDERS)
+    let lock = of_senders(db, statement, senders).try_map(|row| {
+        let brief = UserBrief { id: get(&row, 1)?, username: row.try_get(2)?, avatar: row.try_get(3)? };
+        Ok(((get(&row, 0)?, brief.id), brief))
+    });
+    Ok(lock.fetch_all(&mut db.inner).await?.into_iter().collect())
+}
+
+/// The same, whoever holds their places.
+async fn present(db: &mut Connection, senders: &BTreeSet<Sender>) -> Result<HashSet<Sender>, Failure> {
+    if senders.is_empty() {
+        return Ok(HashSet::new());
+    }
+    let present = of_senders(db, PRESENT_SENDERS, senders).try_map(|row| Ok((get(&row, 0)?, get(&row, 1)?)));
+    Ok(present.fetch_all(&mut db.inner).await?.into_iter().collect())
+}
+
+fn of_senders(db: &Connection, statement: &'static str, senders: &BTreeSet<Sender>) -> Statement {
+    db.query(statement)
         .bind(array(senders.iter().map(|(conversation, _)| *conversation)))
         .bind(array(senders.iter().map(|(_, user)| *user)))
-        .try_map(|row| {
-            let brief = UserBrief { id: get(&row, 1)?, username: row.try_get(2)?, avatar: row.try_get(3)? };
-            Ok(((get(&row, 0)?, brief.id), brief))
-        });
-    Ok(lock.fetch_all(&mut db.inner).await?.into_iter().collect())
 }
 
 /// The messages that senders have sent under the same names before.

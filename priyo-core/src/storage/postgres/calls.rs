@@ -72,11 +72,16 @@ impl Calls {
         let (pool, begun) = (Arc::clone(&self.pool), Instant::now());
         let call = tokio::spawn(async move {
             let _token = token;
+            let is_asking = AtomicBool::new(false);
+            let tries = tries(&pool, kind, &input, work, &is_asking);
             if kind == Kind::Migration {
-                return tries(&pool, kind, &input, work).await;
+                return tries.await;
             }
-            let outcome = timeout(patience, tries(&pool, kind, &input, work)).await.unwrap_or_else(|_| {
-                pool.forget_idle();
+            let outcome = timeout(patience, tries).await.unwrap_or_else(|_| {
+                // One that only stood in line knows nothing of the connections.
+                if is_asking.load(Ordering::Relaxed) {
+                    pool.forget_idle();
+                }
                 Err(Failure::TimedOut)
             });
             if outcome.as_ref().is_err_and(Failure::was_wait_in_vain) {
@@ -100,11 +105,20 @@ impl Calls {
     }
 }
 
-async fn tries<I, T>(pool: &Pool, kind: Kind, input: &I, work: Do<I, T>) -> Result<T, Failure> {
+/// `is_asking` says whether it has a connection just now.
+async fn tries<I, T>(
+    pool: &Pool,
+    kind: Kind,
+    input: &I,
+    work: Do<I, T>,
+    is_asking: &AtomicBool,
+) -> Result<T, Failure> {
     let (mut races, mut may_reconnect) = (0, true);
     loop {
         let mut lease = pool.lease().await?;
+        is_asking.store(true, Ordering::Relaxed);
         let Attempt { was_safe, is_usable, outcome } = attempt(&mut lease.db, kind, input, work).await;
+        is_asking.store(false, Ordering::Relaxed);
         let was_idle = !lease.is_fresh;
         if is_usable {
             pool.put_back(lease);

@@ -116,6 +116,12 @@ impl Connection {
         Ok(self.inner.ping().await?)
     }
 
+    /// Waits for the database to answer, and not for a PgBouncer in front of it: that one knows of transactions only.
+    pub(super) async fn ask_database(&mut self) -> Result<(), Failure> {
+        self.begin().await?;
+        self.rollback().await
+    }
+
     /// Says goodbye to the server.
     pub(super) async fn close(self) {
         // It ends either way.

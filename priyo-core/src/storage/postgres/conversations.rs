@@ -70,7 +70,8 @@ impl ConversationStore for PostgresStorage {
 
     async fn standing(&self, id: ConversationId, user: UserId) -> Result<Option<Standing>> {
         self.read((id, user), |db, (id, user)| {
-            let standing = db.query(STANDING).bind(Db(*id)).bind(Db(*user)).try_map(|row| standing_at(&row));
+            let standing =
+                db.query(STANDING).bind(Db(*id)).bind(Db(*user)).try_map(|row| standing_at(&row, 0));
             Box::pin(async { Ok(standing.fetch_optional(&mut db.inner).await?) })
         })
         .await
@@ -140,14 +141,15 @@ impl ConversationStore for PostgresStorage {
 }
 
 /// Reads a standing from the six columns that both queries for it begin with.
-fn standing_at(row: &PgRow) -> sqlx::Result<Standing> {
+/// Reads a standing from six columns, `first` being the number of the first.
+pub(super) fn standing_at(row: &PgRow, first: usize) -> sqlx::Result<Standing> {
     Ok(Standing {
-        is_participant: row.try_get(0)?,
-        created_by: get(row, 1)?,
-        kind: get(row, 2)?,
-        status: get(row, 3)?,
-        last_seq: get(row, 4)?,
-        delivered_seq: get(row, 5)?,
+        is_participant: row.try_get(first)?,
+        created_by: get(row, first + 1)?,
+        kind: get(row, first + 2)?,
+        status: get(row, first + 3)?,
+        last_seq: get(row, first + 4)?,
+        delivered_seq: get(row, first + 5)?,
     })
 }
 
@@ -159,7 +161,7 @@ async fn standings(
         .query(STANDINGS)
         .bind(array(of.iter().map(|(conversation, _)| *conversation)))
         .bind(array(of.iter().map(|(_, user)| *user)))
-        .try_map(|row| Ok((get(&row, 6)?, standing_at(&row)?)));
+        .try_map(|row| Ok((get(&row, 6)?, standing_at(&row, 0)?)));
     // Places count from 1.
     let mut found: HashMap<u64, Standing> = found.fetch_all(&mut db.inner).await?.into_iter().collect();
     Ok((1..).zip(of).map(|(place, _)| found.remove(&place)).collect())

@@ -159,9 +159,15 @@ impl Failure {
         matches!(self, Self::Database(error) if code(error) == Some("55P03"))
     }
 
-    /// Whether all the time there was has gone by without an answer.
+    /// Whether all the time there was has gone by without an answer. A server that has no room for another connection
+    /// has answered; one that says that nobody can connect now has not.
     pub(super) fn was_wait_in_vain(&self) -> bool {
-        matches!(self, Self::Connect(_) | Self::Busy | Self::TimedOut)
+        match self {
+            // cannot_connect_now
+            Self::Connect(error) => code(error).is_none_or(|code| code == "57P03"),
+            Self::Busy | Self::TimedOut => true,
+            _ => false,
+        }
     }
 
     /// Whether the connection is of no use any more.

@@ -31,7 +31,7 @@ statements! {
         SELECT c.id, c.name, c.kind, c.status, c.created_by, c.last_seq, c.created_at_ms, c.updated_at_ms,
             p.places, p.ids, p.usernames, p.avatars, p.roles, p.last_seen,
             m.id, m.conversation_id, m.seq, m.sender_id, u.username, u.avatar, m.client_message_id, m.content,
-            m.kind, m.created_at_ms, f.id, f.stored_name, f.original_name, f.size,
+            m.kind, m.created_at_ms, f.id, f.stored_name, f.original_name, f.size, f.width, f.height,
             c.last_seq - (SELECT r.covered_len FROM participants r
                 WHERE r.conversation_id = c.id AND r.user_id = $1 AND r.left_seq IS NULL)
         FROM (
@@ -61,7 +61,7 @@ statements! {
         SELECT c.id, c.name, c.kind, c.status, c.created_by, c.last_seq, c.created_at_ms, c.updated_at_ms,
             p.places, p.ids, p.usernames, p.avatars, p.roles, p.last_seen,
             m.id, m.conversation_id, m.seq, m.sender_id, u.username, u.avatar, m.client_message_id, m.content,
-            m.kind, m.created_at_ms, f.id, f.stored_name, f.original_name, f.size, c.last_seq - c.covered_len
+            m.kind, m.created_at_ms, f.id, f.stored_name, f.original_name, f.size, f.width, f.height, c.last_seq - c.covered_len
         FROM (
             SELECT c.*, own.covered_len
             FROM (SELECT * FROM own
@@ -83,7 +83,7 @@ statements! {
         SELECT c.id, c.name, c.kind, c.status, c.created_by, c.last_seq, c.created_at_ms, c.updated_at_ms,
             p.places, p.ids, p.usernames, p.avatars, p.roles, p.last_seen,
             m.id, m.conversation_id, m.seq, m.sender_id, u.username, u.avatar, m.client_message_id, m.content,
-            m.kind, m.created_at_ms, f.id, f.stored_name, f.original_name, f.size,
+            m.kind, m.created_at_ms, f.id, f.stored_name, f.original_name, f.size, f.width, f.height,
             c.last_seq - (SELECT r.covered_len FROM participants r
                 WHERE r.conversation_id = c.id AND r.user_id = $1 AND r.left_seq IS NULL)
         FROM (
@@ -202,6 +202,6 @@ fn summary_at(row: &PgRow) -> sqlx::Result<ConversationSummary> {
     Ok(ConversationSummary {
         conversation: conversation_at(row)?,
         last_message: if has_message { Some(message_at(row, 14)?) } else { None },
-        unread: get_opt(row, 28)?.unwrap_or(0),
+        unread: get_opt(row, 30)?.unwrap_or(0),
     })
 }

@@ -1,76 +1,96 @@
 //! Messages, and who has read them. How they are added is in [`append`](super::append).
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
 
 use async_trait::async_trait;
 use sqlx::Row;
 use sqlx::postgres::PgRow;
 
 use super::connection::Connection;
+use super::conversations::standing_at;
 use super::failure::Failure;
-use super::values::{Db, array, get, get_all, get_opt, statements};
-use super::{PostgresStorage, append, unread};
+use super::values::{Db, Statement, array, get, get_all, get_opt, statements};
+use super::{PostgresStorage, append, delivered, files, unread};
 use crate::model::{
     Attachment, ConversationId, Message, MessageId, MessagePage, MessageRange, MessageWithReads, Read,
     Timestamp, UserBrief, UserId,
 };
 use crate::storage::{
-    Appended, DeliveredMark, MessageSpan, MessageStore, NewMessageRow, ReadMark, ReadOutcome, Result,
+    Appended, DeliveredMark, MessageSpan, MessageStore, NewMessageRow, ReadMark, ReadOutcome, Reader,
+    Reading, Result,
 };
 
 statements! {
     /// A page that ends with a number, or with one counted from the newest; in it as many of the last messages as
     /// have no more than so many bytes together, and at least one. All marks of its messages come with the first of
-    /// them. There is a row without a message when the page is empty, and none when there is no such conversation.
+    /// them. There is a row without a message when the page is empty, as it is for one who may not read, and none when
+    /// there is no such conversation.
     BACKWARDS = "
         SELECT c.last_seq,
             m.id, m.conversation_id, m.seq, m.sender_id, u.username, u.avatar, m.client_message_id, m.content,
-            m.kind, m.created_at_ms, f.id, f.stored_name, f.original_name, f.size,
+            m.kind, m.created_at_ms, f.id, f.stored_name, f.original_name, f.size, f.width, f.height,
             CASE WHEN m.seq = c.edge THEN r.seqs END, CASE WHEN m.seq = c.edge THEN r.user_ids END,
-            CASE WHEN m.seq = c.edge THEN r.usernames END, CASE WHEN m.seq = c.edge THEN r.times END
+            CASE WHEN m.seq = c.edge THEN r.usernames END, CASE WHEN m.seq = c.edge THEN r.times END,
+            c.is_participant, c.created_by, c.kind, c.status, c.last_seq, c.delivered_seq, s.user_id IS NOT NULL
         FROM (
-            SELECT id, last_seq, GREATEST(LEAST($2::bigint, last_seq - $3::bigint), 0) AS edge
-            FROM conversations WHERE id = $1
+            SELECT c.*, GREATEST(LEAST($4::bigint, c.last_seq - $7::bigint), 0) AS edge,
+                p.user_id IS NOT NULL AS is_participant, p.user_id IS NOT NULL OR $3 AS may_read,
+                COALESCE(p.delivered_seq, 0) AS delivered_seq
+            FROM conversations c
+            LEFT JOIN participants p ON p.conversation_id = $1 AND p.user_id = $2 AND p.left_seq IS NULL
+            WHERE c.id = $1
         ) c
         CROSS JOIN LATERAL (
             SELECT array_agg(r.seq) AS seqs, array_agg(r.user_id) AS user_ids, array_agg(u.username) AS usernames,
                 array_agg(r.read_at_ms) AS times
             FROM message_reads r JOIN users u ON u.id = r.user_id
-            WHERE r.conversation_id = c.id AND r.seq > c.edge - $4 AND r.seq <= c.edge
+            WHERE c.may_read AND r.conversation_id = c.id AND r.seq > c.edge - $5 AND r.seq <= c.edge
         ) r
         LEFT JOIN LATERAL (
             SELECT m.*, sum(octet_length(m.content)) OVER (ORDER BY m.seq DESC ROWS UNBOUNDED PRECEDING) AS bytes
             FROM (SELECT * FROM messages m
-                WHERE m.conversation_id = c.id AND m.seq <= c.edge ORDER BY m.seq DESC LIMIT $4) m
-        ) m ON m.bytes <= $5 OR m.seq = c.edge
+                WHERE c.may_read AND m.conversation_id = c.id AND m.seq <= c.edge ORDER BY m.seq DESC LIMIT $5) m
+        ) m ON m.bytes <= $6 OR m.seq = c.edge
         LEFT JOIN users u ON u.id = m.sender_id
-        LEFT JOIN files f ON f.id = m.file_id";
+        LEFT JOIN files f ON f.id = m.file_id
+        LEFT JOIN participants s
+            ON s.conversation_id = m.conversation_id AND s.user_id = m.sender_id AND s.left_seq IS NULL";
     /// The same from a number on.
     FORWARDS = "
         SELECT c.last_seq,
             m.id, m.conversation_id, m.seq, m.sender_id, u.username, u.avatar, m.client_message_id, m.content,
-            m.kind, m.created_at_ms, f.id, f.stored_name, f.original_name, f.size,
+            m.kind, m.created_at_ms, f.id, f.stored_name, f.original_name, f.size, f.width, f.height,
             CASE WHEN m.seq = c.edge THEN r.seqs END, CASE WHEN m.seq = c.edge THEN r.user_ids END,
-            CASE WHEN m.seq = c.edge THEN r.usernames END, CASE WHEN m.seq = c.edge THEN r.times END
-        FROM (SELECT id, last_seq, LEAST($2, last_seq + 1) AS edge FROM conversations WHERE id = $1) c
+            CASE WHEN m.seq = c.edge THEN r.usernames END, CASE WHEN m.seq = c.edge THEN r.times END,
+            c.is_participant, c.created_by, c.kind, c.status, c.last_seq, c.delivered_seq, s.user_id IS NOT NULL
+        FROM (
+            SELECT c.*, LEAST($4, c.last_seq + 1) AS edge,
+                p.user_id IS NOT NULL AS is_participant, p.user_id IS NOT NULL OR $3 AS may_read,
+                COALESCE(p.delivered_seq, 0) AS delivered_seq
+            FROM conversations c
+            LEFT JOIN participants p ON p.conversation_id = $1 AND p.user_id = $2 AND p.left_seq IS NULL
+            WHERE c.id = $1
+        ) c
         CROSS JOIN LATERAL (
             SELECT array_agg(r.seq) AS seqs, array_agg(r.user_id) AS user_ids, array_agg(u.username) AS usernames,
                 array_agg(r.read_at_ms) AS times
             FROM message_reads r JOIN users u ON u.id = r.user_id
-            WHERE r.conversation_id = c.id AND r.seq >= c.edge AND r.seq < c.edge + $3
+            WHERE c.may_read AND r.conversation_id = c.id AND r.seq >= c.edge AND r.seq < c.edge + $5
         ) r
         LEFT JOIN LATERAL (
             SELECT m.*, sum(octet_length(m.content)) OVER (ORDER BY m.seq ROWS UNBOUNDED PRECEDING) AS bytes
             FROM (SELECT * FROM messages m
-                WHERE m.conversation_id = c.id AND m.seq >= c.edge ORDER BY m.seq LIMIT $3) m
-        ) m ON m.bytes <= $4 OR m.seq = c.edge
+                WHERE c.may_read AND m.conversation_id = c.id AND m.seq >= c.edge ORDER BY m.seq LIMIT $5) m
+        ) m ON m.bytes <= $6 OR m.seq = c.edge
         LEFT JOIN users u ON u.id = m.sender_id
-        LEFT JOIN files f ON f.id = m.file_id";
+        LEFT JOIN files f ON f.id = m.file_id
+        LEFT JOIN participants s
+            ON s.conversation_id = m.conversation_id AND s.user_id = m.sender_id AND s.left_seq IS NULL";
     /// Several spans, one after the other; of all of them together as many messages as have no more than so many
     /// bytes, and at least one.
     SPANS = "
         SELECT m.id, m.conversation_id, m.seq, m.sender_id, u.username, u.avatar, m.client_message_id, m.content,
-            m.kind, m.created_at_ms, f.id, f.stored_name, f.original_name, f.size,
+            m.kind, m.created_at_ms, f.id, f.stored_name, f.original_name, f.size, f.width, f.height,
             r.seqs, r.user_ids, r.usernames, r.times
         FROM (
             SELECT m.*, row_number() OVER onwards AS place, sum(octet_length(m.content)) OVER onwards AS bytes
@@ -101,19 +121,6 @@ statements! {
         INSERT INTO message_reads (conversation_id, seq, user_id, read_at_ms)
         SELECT m.conversation_id, m.seq, $3, $4 FROM unnest($1::uuid[], $2::bigint[]) AS m (conversation_id, seq)
         ON CONFLICT DO NOTHING RETURNING conversation_id, seq";
-    /// One after the other, in order.
-    LOCK_RECEIVERS = "
-        SELECT p.conversation_id, p.user_id, p.delivered_seq
-        FROM (SELECT * FROM unnest($1::uuid[], $2::uuid[]) AS r (conversation_id, user_id) ORDER BY 1, 2) r
-        CROSS JOIN LATERAL (
-            SELECT p.conversation_id, p.user_id, p.delivered_seq FROM participants p
-            WHERE p.conversation_id = r.conversation_id AND p.user_id = r.user_id AND p.left_seq IS NULL
-            FOR NO KEY UPDATE
-        ) p";
-    DELIVERED = "
-        UPDATE participants p SET delivered_seq = d.seq
-        FROM unnest($1::uuid[], $2::uuid[], $3::bigint[]) AS d (conversation_id, user_id, seq)
-        WHERE p.conversation_id = d.conversation_id AND p.user_id = d.user_id";
 }
 
 #[async_trait]
@@ -129,10 +136,20 @@ impl MessageStore for PostgresStorage {
         limit: u32,
         max_bytes: usize,
     ) -> Result<MessagePage> {
-        self.read((conversation, range, limit, max_bytes), |db, (conversation, range, limit, max_bytes)| {
-            Box::pin(page(db, *conversation, *range, *limit, *max_bytes))
-        })
-        .await
+        let part = Part { conversation, reader: None, range, limit, max_bytes };
+        self.read(part, |db, part| Box::pin(async { Ok(part.read(db).await?.0) })).await
+    }
+
+    async fn messages_for(
+        &self,
+        reader: Reader,
+        conversation: ConversationId,
+        range: MessageRange,
+        limit: u32,
+        max_bytes: usize,
+    ) -> Result<Option<Reading>> {
+        let part = Part { conversation, reader: Some(reader), range, limit, max_bytes };
+        self.read(part, |db, part| Box::pin(reading(db, part))).await
     }
 
     async fn messages_in(&self, spans: &[MessageSpan], max_bytes: usize) -> Result<Vec<MessageWithReads>> {
@@ -161,11 +178,11 @@ impl MessageStore for PostgresStorage {
     }
 
     async fn set_delivered(&self, marks: &[DeliveredMark]) -> Result<()> {
-        self.write(marks.to_vec(), |db, marks| Box::pin(set_delivered(db, marks))).await
+        self.write(marks.to_vec(), |db, marks| Box::pin(delivered::set(db, marks))).await
     }
 }
 
-/// Reads a message from fourteen columns, `first` being the number of the first.
+/// Reads a message from sixteen columns, `first` being the number of the first.
 pub(super) fn message_at(row: &PgRow, first: usize) -> sqlx::Result<Message> {
     let attachment = match get_opt(row, first + 10)? {
         None => None,
@@ -174,6 +191,7 @@ pub(super) fn message_at(row: &PgRow, first: usize) -> sqlx::Result<Message> {
             stored_name: row.try_get(first + 11)?,
             original_name: row.try_get(first + 12)?,
             size: get(row, first + 13)?,
+            dimensions: files::dimensions(row, first + 14)?,
         }),
     };
     Ok(Message {
@@ -193,40 +211,63 @@ pub(super) fn message_at(row: &PgRow, first: usize) -> sqlx::Result<Message> {
     })
 }
 
-/// The numbers have no gaps, so where a page begins and whether there is more is plain arithmetic, at any depth.
-async fn page(
-    db: &mut Connection,
+/// Where a part of a conversation is, and who reads it.
+struct Part {
     conversation: ConversationId,
+    /// Nobody, when it is read for the engine itself.
+    reader: Option<Reader>,
     range: MessageRange,
     limit: u32,
     max_bytes: usize,
-) -> Result<MessagePage, Failure> {
-    let is_forwards = matches!(range, MessageRange::After(_));
-    let statement = match range {
-        MessageRange::Page(page) => {
-            let newer = page.saturating_sub(1).saturating_mul(u64::from(limit));
-            db.query(BACKWARDS).bind(Db(conversation)).bind(Db(u64::MAX)).bind(Db(newer))
+}
+
+impl Part {
+    /// Reads it, and what comes with the first row.
+    async fn read(&self, db: &mut Connection) -> Result<(MessagePage, Vec<PgRow>), Failure> {
+        let rows = self.statement(db).fetch_all(&mut db.inner).await?;
+        let page = page(&rows, matches!(self.range, MessageRange::After(_)))?;
+        Ok((page, rows))
+    }
+
+    /// The numbers have no gaps, so where a page begins is plain arithmetic, at any depth.
+    fn statement(&self, db: &mut Connection) -> Statement {
+        let (sql, edge, newer) = match self.range {
+            MessageRange::Page(page) => {
+                let newer = page.saturating_sub(1).saturating_mul(u64::from(self.limit));
+                (BACKWARDS, u64::MAX, Some(newer))
+            }
+            MessageRange::Before(seq) => (BACKWARDS, seq.saturating_sub(1), Some(0)),
+            MessageRange::After(seq) => (FORWARDS, seq.saturating_add(1), None),
+        };
+        let statement = db
+            .query(sql)
+            .bind(Db(self.conversation))
+            .bind(self.reader.map(|reader| Db(reader.user_id)))
+            .bind(self.reader.is_none_or(|reader| reader.from_outside))
+            .bind(Db(edge))
+            .bind(i64::from(self.limit))
+            .bind(Db(u64::try_from(self.max_bytes).unwrap_or(u64::MAX)));
+        match newer {
+            Some(newer) => statement.bind(Db(newer)),
+            None => statement,
         }
-        MessageRange::Before(seq) => {
-            db.query(BACKWARDS).bind(Db(conversation)).bind(Db(seq.saturating_sub(1))).bind(Db(0_u64))
-        }
-        MessageRange::After(seq) => db.query(FORWARDS).bind(Db(conversation)).bind(Db(seq.saturating_add(1))),
-    };
-    let max_bytes = u64::try_from(max_bytes).unwrap_or(u64::MAX);
-    let rows = statement.bind(i64::from(limit)).bind(Db(max_bytes)).fetch_all(&mut db.inner).await?;
+    }
+}
+
+fn page(rows: &[PgRow], is_forwards: bool) -> sqlx::Result<MessagePage> {
     let last_seq = rows.first().map_or(Ok(0), |row| get(row, 0))?;
     let mut reads = BTreeMap::new();
     let mut messages = Vec::with_capacity(rows.len());
-    for row in &rows {
+    for row in rows {
         if get_opt::<MessageId>(row, 1)?.is_some() {
             messages.push(message_at(row, 1)?);
-            add_reads_at(row, 15, &mut reads)?;
+            add_reads_at(row, 17, &mut reads)?;
         }
     }
     messages.sort_unstable_by_key(|message| message.seq);
     let items: Vec<_> = messages
         .into_iter()
-        .map(|message| MessageWithReads { reads: reads.remove(&message.seq).unwrap_or_default(), message })
+        .map(|message| MessageWithReads { reads: in_order(reads.remove(&message.seq)), message })
         .collect();
     let has_more = match (items.first(), items.last()) {
         (Some(_), Some(last)) if is_forwards => last.message.seq < last_seq,
@@ -234,6 +275,18 @@ async fn page(
         _ => false,
     };
     Ok(MessagePage { items, has_more, last_seq })
+}
+
+async fn reading(db: &mut Connection, part: &Part) -> Result<Option<Reading>, Failure> {
+    let (page, rows) = part.read(db).await?;
+    let Some(first) = rows.first() else { return Ok(None) };
+    let mut present = BTreeSet::new();
+    for row in &rows {
+        if row.try_get(27)? {
+            present.insert(get(row, 4)?);
+        }
+    }
+    Ok(Some(Reading { standing: standing_at(first, 21)?, page, present: present.into_iter().collect() }))
 }
 
 async fn messages_in(
@@ -249,8 +302,8 @@ async fn messages_in(
         .bind(Db(u64::try_from(max_bytes).unwrap_or(u64::MAX)))
         .try_map(|row| {
             let (message, mut reads) = (message_at(&row, 0)?, BTreeMap::new());
-            add_reads_at(&row, 14, &mut reads)?;
-            Ok(MessageWithReads { reads: reads.remove(&message.seq).unwrap_or_default(), message })
+            add_reads_at(&row, 16, &mut reads)?;
+            Ok(MessageWithReads { reads: in_order(reads.remove(&message.seq)), message })
         });
     Ok(found.fetch_all(&mut db.inner).await?)
 }
@@ -262,10 +315,13 @@ fn add_reads_at(row: &PgRow, first: usize, reads: &mut BTreeMap<u64, Vec<Read>>)
     for (((Db(seq), Db(user_id)), username), Db(read_at)) in seqs.zip(ids).zip(names).zip(times) {
         reads.entry(seq).or_default().push(Read { user_id, username, read_at });
     }
-    for of_one in reads.values_mut() {
-        of_one.sort_unstable_by_key(|read| (read.read_at, read.user_id));
-    }
     Ok(())
+}
+
+fn in_order(reads: Option<Vec<Read>>) -> Vec<Read> {
+    let mut reads = reads.unwrap_or_default();
+    reads.sort_unstable_by_key(|read| (read.read_at, read.user_id));
+    reads
 }
 
 struct Place {
@@ -317,32 +373,4 @@ async fn mark_read(
     let new = of_others.into_iter().filter(|(place, _)| new.contains(place));
     let marks = new.map(|((conversation_id, seq), message_id)| ReadMark { conversation_id, message_id, seq });
     Ok(ReadOutcome::Marked(marks.collect()))
-}
-
-async fn set_delivered(db: &mut Connection, marks: &[DeliveredMark]) -> Result<(), Failure> {
-    let keys: BTreeSet<_> = marks.iter().map(|mark| (mark.conversation_id, mark.user_id)).collect();
-    let lock = db
-        .query(LOCK_RECEIVERS)
-        .bind(array(keys.iter().map(|(conversation, _)| *conversation)))
-        .bind(array(keys.iter().map(|(_, user)| *user)))
-        .try_map(|row| Ok(((get(&row, 0)?, get(&row, 1)?), get(&row, 2)?)));
-    let before: HashMap<_, u64> = lock.fetch_all(&mut db.inner).await?.into_iter().collect();
-    let mut now = before.clone();
-    for mark in marks {
-        let Some(seq) = now.get_mut(&(mark.conversation_id, mark.user_id)) else { continue };
-        if mark.first_seq <= seq.saturating_add(1) {
-            *seq = mark.last_seq.max(*seq);
-        }
-    }
-    let moved: Vec<_> = now.into_iter().filter(|(key, seq)| before[key] != *seq).collect();
-    if moved.is_empty() {
-        return Ok(());
-    }
-    let write = db
-        .query(DELIVERED)
-        .bind(array(moved.iter().map(|((conversation, _), _)| *conversation)))
-        .bind(array(moved.iter().map(|((_, user), _)| *user)))
-        .bind(array(moved.iter().map(|(_, seq)| *seq)));
-    write.execute(&mut db.inner).await?;
-    Ok(())
 }

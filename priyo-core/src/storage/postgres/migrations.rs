@@ -8,8 +8,15 @@ use super::values::{Db, statements};
 use crate::storage::migrate::{self, Migration};
 
 /// The way to the schema of today. Append only.
-const MIGRATIONS: &[Migration] =
-    &[Migration { number: 1, name: "init", sql: include_str!("../../../migrations/postgres/0001_init.sql") }];
+const MIGRATIONS: &[Migration] = &[
+    Migration { number: 1, name: "init", sql: include_str!("../../../migrations/postgres/0001_init.sql") },
+    Migration { number: 2, name: "files", sql: include_str!("../../../migrations/postgres/0002_files.sql") },
+    Migration {
+        number: 3,
+        name: "accounts",
+        sql: include_str!("../../../migrations/postgres/0003_accounts.sql"),
+    },
+];
 
 /// A table that has grown large takes its time; another server that is at it is waited for.
 const TAKE_TIME: &str = "SET LOCAL statement_timeout = 0; SET LOCAL lock_timeout = '60s'";

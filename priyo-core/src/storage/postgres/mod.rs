@@ -10,17 +10,22 @@
 //! Whoever locks rows does so in one order, so that no two wait for each other:
 //!
 //! 1. conversations, by id;
-//! 2. participants, by conversation and user.
+//! 2. participants, by conversation and user;
+//! 3. files, by id;
+//! 4. how much each user has stored, by user.
 //!
 //! A conversation is locked by what needs a number in it or changes who is in it or whether it is open, so that these
 //! come one after the other. A participant is locked by what changes what they have read or were handed: their
-//! `covered` intervals and the sum of them change under that lock alone. Sessions are apart from these: a session is
-//! locked before its tokens are looked at; and users, who are locked by id.
+//! `covered` intervals and the sum of them change under that lock alone. A file is locked by what sends it and by what
+//! takes it away because nobody did, so that only one of the two happens. Apart from these are users, who are locked
+//! by id, then their sessions, by id, and then the tokens of these. Whoever begins a session locks its user a little,
+//! and whoever ends all of a user's locks them wholly first: what began before is seen by the end.
 
 mod append;
 mod calls;
 mod connection;
 mod conversations;
+mod delivered;
 mod failure;
 mod files;
 mod listing;

@@ -78,11 +78,9 @@ impl Pool {
         let permit = timeout_at(until, Arc::clone(&self.permits).acquire_owned()).await;
         let permit = permit.map_err(|_| Failure::Busy)?.map_err(|_| Failure::Closed)?;
         self.outage.check()?;
-        if let Some(Idle { db, opened, .. }) = self.take_idle() {
-            return Ok(Lease { db, is_fresh: false, opened, permit });
-        }
-        let db = self.connect(until).await?;
-        Ok(Lease { db, is_fresh: true, opened: Instant::now(), permit })
+        let (db, opened) = self.connection(until).await?;
+        let is_fresh = opened.is_none();
+        Ok(Lease { db, is_fresh, opened: opened.unwrap_or_else(Instant::now), permit })
     }
 
     /// Takes back a connection that is as it was.
@@ -111,20 +109,40 @@ impl Pool {
         }
     }
 
-    /// Ends an outage. It has a connection of its own for that, one at a time: a server that says nothing need not
-    /// find more of them when it wakes up.
+    /// Ends an outage. It asks by one connection at a time: a server that says nothing need not find more of them when
+    /// it wakes up. First by one that is there, since a server may answer those and have no room for another.
     async fn wait_for_answer(pool: Weak<Self>) {
         loop {
             let Some(pool) = pool.upgrade().filter(|pool| !pool.permits.is_closed()) else { return };
-            if let Ok(Ok(db)) = timeout(pool.bounds.connect, pool.connector.connect()).await {
+            if pool.is_answered_by_idle().await || pool.is_answered_by_new().await {
                 pool.outage.answered(Instant::now());
                 tracing::info!("the database answers again");
-                let _ = timeout(GOODBYE, db.close()).await;
                 return;
             }
             drop(pool);
             sleep(LONGEST_PAUSE).await;
         }
+    }
+
+    /// Whether the database answers by a connection that is there. One that it does not answer by is closed.
+    async fn is_answered_by_idle(&self) -> bool {
+        let Some(Idle { mut db, opened, .. }) = self.take_idle() else { return false };
+        let is_answered = matches!(timeout(self.bounds.connect, db.ask_database()).await, Ok(Ok(())));
+        if is_answered {
+            self.idle().push(Idle { db, opened, since: Instant::now() });
+        }
+        is_answered
+    }
+
+    async fn is_answered_by_new(&self) -> bool {
+        let asked = async {
+            let mut db = self.connector.connect().await?;
+            db.ask_database().await?;
+            Ok::<_, Failure>(db)
+        };
+        let Ok(Ok(db)) = timeout(self.bounds.connect, asked).await else { return false };
+        let _ = timeout(GOODBYE, db.close()).await;
+        true
     }
 
     /// Ends the connections, of which none is in use any more.
@@ -144,13 +162,17 @@ impl Pool {
         None
     }
 
-    /// Makes a connection. A server that is being started again is waited for.
-    async fn connect(&self, until: Instant) -> Result<Connection, Failure> {
+    /// Gives a connection that is there, with when it was made, or makes one. A server that is being started again, or
+    /// has no room for another one, is waited for; meanwhile one may be given back.
+    async fn connection(&self, until: Instant) -> Result<(Connection, Option<Instant>), Failure> {
         let mut pause = FIRST_PAUSE;
         loop {
+            if let Some(Idle { db, opened, .. }) = self.take_idle() {
+                return Ok((db, Some(opened)));
+            }
             let by = until.min(Instant::now() + self.bounds.connect);
             let error = match timeout_at(by, self.connector.connect()).await {
-                Ok(Ok(db)) => return Ok(db),
+                Ok(Ok(db)) => return Ok((db, None)),
                 Ok(Err(error)) => error,
                 Err(_) => return Err(Failure::TimedOut),
             };

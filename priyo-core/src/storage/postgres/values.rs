@@ -169,6 +169,18 @@ impl Column for u64 {
     }
 }
 
+impl Column for u32 {
+    type Raw = i64;
+
+    fn to_raw(&self) -> i64 {
+        (*self).into()
+    }
+
+    fn from_raw(raw: i64) -> Result<Self, BoxDynError> {
+        Ok(Self::try_from(raw)?)
+    }
+}
+
 impl Column for TokenHash {
     type Raw = Vec<u8>;
 

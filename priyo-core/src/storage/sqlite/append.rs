@@ -96,6 +96,9 @@ impl Appender<'_> {
             created_at: row.at,
         };
         insert(db, &message)?;
+        if let Some(attachment) = &message.attachment {
+            files::sent(db, attachment.file_id)?;
+        }
         state.last_seq = message.seq;
         // A clock that is set back must not sink the conversation in the list.
         state.updated_at = state.updated_at.max(row.at);

@@ -149,7 +149,12 @@ impl ConversationStore for SqliteStorage {
     }
 }
 
-fn standing(db: &Connection, id: ConversationId, user: UserId) -> Result<Option<Standing>, Failure> {
+/// How a user stands to a conversation.
+pub(super) fn standing(
+    db: &Connection,
+    id: ConversationId,
+    user: UserId,
+) -> Result<Option<Standing>, Failure> {
     let mut standing = db.prepare_cached(STANDING)?;
     let found = standing.query_row((Db(id), Db(user)), |row| {
         Ok(Standing {

@@ -7,30 +7,31 @@ use rusqlite::{Connection, OptionalExtension, Row};
 
 use super::failure::Failure;
 use super::values::{Db, get, get_opt, statements};
-use super::{SqliteStorage, append, unread};
+use super::{SqliteStorage, append, conversations, files, unread};
 use crate::model::{
     Attachment, ConversationId, Message, MessageId, MessagePage, MessageRange, MessageWithReads, Read,
     Timestamp, UserBrief, UserId,
 };
 use crate::storage::{
-    Appended, DeliveredMark, MessageSpan, MessageStore, NewMessageRow, ReadMark, ReadOutcome, Result,
+    Appended, DeliveredMark, MessageSpan, MessageStore, NewMessageRow, ReadMark, ReadOutcome, Reader,
+    Reading, Result,
 };
 
 statements! {
     LAST_SEQ = "SELECT last_seq FROM conversations WHERE id = ?1";
     BACKWARDS = "
         SELECT m.id, m.conversation_id, m.seq, m.sender_id, u.username, u.avatar, m.client_message_id, m.content,
-            m.kind, m.created_at_ms, f.id, f.stored_name, f.original_name, f.size
+            m.kind, m.created_at_ms, f.id, f.stored_name, f.original_name, f.size, f.width, f.height
         FROM messages m CROSS JOIN users u ON u.id = m.sender_id LEFT JOIN files f ON f.id = m.file_id
         WHERE m.conversation_id = ?1 AND m.seq <= ?2 ORDER BY m.seq DESC LIMIT ?3";
     FORWARDS = "
         SELECT m.id, m.conversation_id, m.seq, m.sender_id, u.username, u.avatar, m.client_message_id, m.content,
-            m.kind, m.created_at_ms, f.id, f.stored_name, f.original_name, f.size
+            m.kind, m.created_at_ms, f.id, f.stored_name, f.original_name, f.size, f.width, f.height
         FROM messages m CROSS JOIN users u ON u.id = m.sender_id LEFT JOIN files f ON f.id = m.file_id
         WHERE m.conversation_id = ?1 AND m.seq >= ?2 ORDER BY m.seq LIMIT ?3";
     SPAN = "
         SELECT m.id, m.conversation_id, m.seq, m.sender_id, u.username, u.avatar, m.client_message_id, m.content,
-            m.kind, m.created_at_ms, f.id, f.stored_name, f.original_name, f.size
+            m.kind, m.created_at_ms, f.id, f.stored_name, f.original_name, f.size, f.width, f.height
         FROM messages m CROSS JOIN users u ON u.id = m.sender_id LEFT JOIN files f ON f.id = m.file_id
         WHERE m.conversation_id = ?1 AND m.seq BETWEEN ?2 AND ?3 ORDER BY m.seq";
     READS = "
@@ -61,6 +62,17 @@ impl MessageStore for SqliteStorage {
         max_bytes: usize,
     ) -> Result<MessagePage> {
         self.read(move |db| page(db, conversation, range, limit, max_bytes)).await
+    }
+
+    async fn messages_for(
+        &self,
+        reader: Reader,
+        conversation: ConversationId,
+        range: MessageRange,
+        limit: u32,
+        max_bytes: usize,
+    ) -> Result<Option<Reading>> {
+        self.read(move |db| reading(db, reader, conversation, range, limit, max_bytes)).await
     }
 
     async fn messages_in(&self, spans: &[MessageSpan], max_bytes: usize) -> Result<Vec<MessageWithReads>> {
@@ -106,6 +118,7 @@ fn message(row: &Row<'_>) -> rusqlite::Result<Message> {
             stored_name: row.get(11)?,
             original_name: row.get(12)?,
             size: get(row, 13)?,
+            dimensions: files::dimensions(row, 14)?,
         }),
     };
     Ok(Message {
@@ -171,6 +184,30 @@ fn page(
     };
     let has_more = if is_forwards { last.seq < last_seq } else { first.seq > 1 };
     Ok(MessagePage { items: with_reads(db, messages)?, has_more, last_seq })
+}
+
+fn reading(
+    db: &Connection,
+    reader: Reader,
+    conversation: ConversationId,
+    range: MessageRange,
+    limit: u32,
+    max_bytes: usize,
+) -> Result<Option<Reading>, Failure> {
+    let Some(standing) = conversations::standing(db, conversation, reader.user_id)? else { return Ok(None) };
+    let page = if standing.is_participant || reader.from_outside {
+        page(db, conversation, range, limit, max_bytes)?
+    } else {
+        MessagePage { items: Vec::new(), has_more: false, last_seq: standing.last_seq }
+    };
+    let senders: BTreeSet<UserId> = page.items.iter().map(|item| item.message.sender.id).collect();
+    let mut present = Vec::new();
+    for sender in senders {
+        if is_participant(db, conversation, sender)? {
+            present.push(sender);
+        }
+    }
+    Ok(Some(Reading { standing, page, present }))
 }
 
 fn messages_in(

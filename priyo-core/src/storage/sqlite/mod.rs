@@ -7,6 +7,7 @@ mod append;
 mod conversations;
 mod failure;
 mod files;
+mod log;
 mod messages;
 mod open;
 #[cfg(test)]
@@ -33,8 +34,15 @@ use super::{Result, Storage};
 use crate::telemetry;
 
 /// The way to the schema of today. Append only.
-const MIGRATIONS: &[Migration] =
-    &[Migration { number: 1, name: "init", sql: include_str!("../../../migrations/sqlite/0001_init.sql") }];
+const MIGRATIONS: &[Migration] = &[
+    Migration { number: 1, name: "init", sql: include_str!("../../../migrations/sqlite/0001_init.sql") },
+    Migration { number: 2, name: "files", sql: include_str!("../../../migrations/sqlite/0002_files.sql") },
+    Migration {
+        number: 3,
+        name: "accounts",
+        sql: include_str!("../../../migrations/sqlite/0003_accounts.sql"),
+    },
+];
 
 /// How much of what was accepted survives a power loss. A crash of the program alone loses nothing either way.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]

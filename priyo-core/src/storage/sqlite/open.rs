@@ -13,7 +13,7 @@ use rustix::fs::{Access, FlockOperation, access};
 use super::{Durability, OpenError};
 
 /// How long to wait for a lock that another process has.
-const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
+pub(super) const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 /// More than there are statements.
 const STATEMENT_CACHE: usize = 128;
 /// Only the owner: it holds everything that was ever said.
@@ -111,9 +111,10 @@ pub(super) fn writer(path: &Path, durability: Durability) -> Result<Connection, 
     let set = || -> rusqlite::Result<()> {
         db.pragma_update(None, "journal_mode", "WAL")?;
         db.pragma_update(None, "synchronous", durability.as_str())?;
-        // Given back after a checkpoint, should a long read ever have let the log grow.
-        // In pages. A page that is written often is copied back once for all its changes; the log is 16 MB then.
+        // In pages. A page that is written often is copied back once for all its changes; the log is 16 MB then, or
+        // less where there is less space.
         db.pragma_update(None, "wal_autocheckpoint", 4_000)?;
+        // Given back after a checkpoint, should a long read ever have let the log grow.
         db.pragma_update(None, "journal_size_limit", 64 * 1024 * 1024)?;
         db.pragma_update(None, "foreign_keys", true)?;
         set_common(&db)

@@ -13,6 +13,7 @@ use rusqlite::Connection;
 use tokio::sync::{mpsc, oneshot};
 
 use super::failure::Failure;
+use super::log::Log;
 use super::open::ServerLock;
 use crate::storage::{Result, StorageError};
 use crate::telemetry;
@@ -87,7 +88,7 @@ impl Drop for Writer {
 }
 
 fn serve(db: &Connection, mut queue: mpsc::Receiver<Order>) {
-    let mut batch = Vec::with_capacity(BATCH);
+    let (log, mut batch) = (Log::of(db), Vec::with_capacity(BATCH));
     while let Some(order) = queue.blocking_recv() {
         let mut next = Some(order);
         while let Some(order) = next {
@@ -99,6 +100,10 @@ fn serve(db: &Connection, mut queue: mpsc::Receiver<Order>) {
             next = if batch.len() < BATCH { queue.try_recv().ok() } else { None };
         }
         run_batch(db, &mut batch);
+        // Nobody waits for that.
+        if let Some(log) = &log {
+            log.make_way(db);
+        }
     }
 }
 

@@ -8,6 +8,7 @@ use super::shapes::{named_in, shapes};
 use crate::engine::ChatEngine;
 use crate::events::EventKind;
 use crate::limits::Limits;
+use crate::rates::Action;
 use crate::transport::socketio::ClientEvent;
 
 const FROM_CLIENT: &str = "fromClient";
@@ -62,12 +63,38 @@ fn introduction(limits: &Limits) -> String {
          Events of one socket are handled one after the other. A frame has at most {} bytes, and at most {} events \
          of a socket may be unfinished: more fail as `overloaded`. A socket that does not keep up with reading is \
          closed; its client comes back, joins with `after`, and has missed nothing.\n\n\
+         {}\
          A socket lasts no longer than its access token and {} seconds. Before that it hears `auth:expiring`, and \
          goes on with `auth:refresh`; or it is closed, comes back by itself, and catches up with `sync` or by joining \
-         with `after`.",
+         with `after`. When its session ends, by a logout, another password, or an ADMIN who disables the user, it is \
+         turned out within a second, and its client must sign in anew.",
         limits.body_bytes,
         limits.socket_inbox,
+        rates(limits),
         limits.token_grace.as_secs(),
+    )
+}
+
+/// What sockets are held to.
+fn rates(limits: &Limits) -> String {
+    let of_sockets = [
+        Action::Event,
+        Action::Excess,
+        Action::Send,
+        Action::Typing,
+        Action::Join,
+        Action::Read,
+        Action::Sync,
+    ];
+    let line = |action: Action| Some(format!("- {} {}.\n", action.what(), limits.rates.of(action)?));
+    let lines: String = of_sockets.into_iter().filter_map(line).collect();
+    if lines.is_empty() {
+        return lines;
+    }
+    format!(
+        "An event that comes too often fails as `rate_limited`, with `retryAfter` in seconds, and has changed nothing, \
+         but that a join which fails leaves the room. A socket that goes on and on is closed for good. Counted \
+         are:\n\n{lines}\n"
     )
 }
 

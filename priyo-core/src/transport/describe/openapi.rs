@@ -18,7 +18,8 @@ pub(super) fn document(engine: &ChatEngine) -> Value {
         operations[method.to_ascii_lowercase()] = described.into_openapi();
     };
     for operation in Operation::offered(engine) {
-        add(operation.method(), operation.path(), rest::described(operation, limits));
+        let described = rest::described(operation, limits).counted(operation.rates(), &limits.rates);
+        add(operation.method(), operation.path(), described);
     }
     for page in Page::ALL {
         add("GET", page.path(), page.described());
@@ -68,6 +69,11 @@ fn introduction(limits: &Limits) -> String {
          and every path is also found with a slash at its end.\n\n\
          A request that got no answer can be repeated: reads, marks, closing and reopening change nothing the second \
          time, and a message with a `clientMessageId` is stored once.\n\n\
+         Where requests are counted, answers say in `RateLimit-Limit`, `RateLimit-Remaining` and `RateLimit-Reset` how \
+         many may be made at once, how many are left, and in how many seconds all of them are again if none is made \
+         meanwhile; they come back one by one. They are counted for the user, and without a good token for the client's \
+         address. Where that was one too many the answer is 429, with `Retry-After`, and these headers are about the \
+         rate that was meant.\n\n\
          News comes over Socket.IO: see the AsyncAPI document at `/api/asyncapi.json`.",
         limits.body_bytes,
     )
@@ -84,6 +90,19 @@ fn headers() -> Value {
         "RetryAfter": {
             "description": "In how many seconds to try again.",
             "schema": { "type": "integer", "minimum": 1 },
+        },
+        "RateLimitLimit": {
+            "description": "How many may be made at once.",
+            "schema": { "type": "integer", "minimum": 1 },
+        },
+        "RateLimitRemaining": {
+            "description": "How many may still be made now.",
+            "schema": { "type": "integer", "minimum": 0 },
+        },
+        "RateLimitReset": {
+            "description": "In how many seconds all of them may be made again, if none is made until then; of 429, when \
+                            the next one may.",
+            "schema": { "type": "integer", "minimum": 0 },
         },
         "WwwAuthenticate": text("Always `Bearer`."),
         "Allow": text("The methods that the path takes."),

@@ -1,11 +1,13 @@
 //! One REST operation in words, and as OpenAPI writes it.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use serde_json::{Map, Value, json};
 
 use super::schema::{content, reference};
 use crate::error::ErrorCode;
+use crate::rates::{Action, Rates};
 
 /// What an operation takes and gives.
 pub(super) struct Described {
@@ -17,9 +19,11 @@ pub(super) struct Described {
     parameters: Vec<Value>,
     body: Option<Value>,
     answers: Vec<(u16, Value)>,
-    failures: Vec<(ErrorCode, &'static str)>,
+    failures: Vec<(ErrorCode, Cow<'static, str>)>,
     /// Failures in the words of HTTP, which have no code of their own.
     others: Vec<(u16, Value)>,
+    /// Whether each answer says what is left of the rate of requests.
+    is_counted: bool,
 }
 
 /// Who may call.
@@ -68,8 +72,9 @@ impl Described {
             parameters: Vec::new(),
             body: None,
             answers: Vec::new(),
-            failures: ALWAYS.into_iter().chain(TOKEN).collect(),
+            failures: ALWAYS.into_iter().chain(TOKEN).map(|(code, when)| (code, when.into())).collect(),
             others: Vec::new(),
+            is_counted: false,
         }
     }
 
@@ -145,10 +150,21 @@ impl Described {
     }
 
     /// A failure and when it happens. The last word on a code counts.
-    pub(super) fn fails(mut self, code: ErrorCode, when: &'static str) -> Self {
+    pub(super) fn fails(mut self, code: ErrorCode, when: impl Into<Cow<'static, str>>) -> Self {
         self.failures.retain(|(known, _)| *known != code);
-        self.failures.push((code, when));
+        self.failures.push((code, when.into()));
         self
+    }
+
+    /// It is held to those of these that have a rate.
+    pub(super) fn counted(mut self, actions: &[Action], rates: &Rates) -> Self {
+        self.is_counted = actions.contains(&Action::Request) && rates.of(Action::Request).is_some();
+        let line = |action: &Action| Some(format!("{} {}.", action.what(), rates.of(*action)?));
+        let lines: Vec<String> = actions.iter().filter_map(line).collect();
+        if lines.is_empty() {
+            return self;
+        }
+        self.fails(ErrorCode::RateLimited, format!("Too many of these. {}", lines.join(" ")))
     }
 
     /// A failure with a status that belongs to no code.
@@ -159,7 +175,7 @@ impl Described {
 
     /// As OpenAPI writes it.
     pub(super) fn into_openapi(self) -> Value {
-        let mut by_status: BTreeMap<u16, Vec<(ErrorCode, &str)>> = BTreeMap::new();
+        let mut by_status: BTreeMap<u16, Vec<(ErrorCode, Cow<'static, str>)>> = BTreeMap::new();
         for (code, when) in self.failures {
             by_status.entry(code.http_status()).or_default().push((code, when));
         }
@@ -171,7 +187,16 @@ impl Described {
                 (status, response)
             })
             .chain(failures)
-            .map(|(status, response)| (status.to_string(), response))
+            .map(|(status, mut response)| {
+                // One that fails by our own fault may end before it is said.
+                if status == 429 || self.is_counted && status != 500 {
+                    for name in ["Limit", "Remaining", "Reset"] {
+                        response["headers"][format!("RateLimit-{name}")] =
+                            json!({ "$ref": format!("#/components/headers/RateLimit{name}") });
+                    }
+                }
+                (status.to_string(), response)
+            })
             .collect();
         let bearer = json!({ "bearer": [] });
         let security = match self.access {
@@ -200,7 +225,7 @@ impl Described {
 }
 
 /// The answer of one status, for all codes that have it.
-fn failure(status: u16, why: &[(ErrorCode, &str)]) -> Value {
+fn failure(status: u16, why: &[(ErrorCode, Cow<'static, str>)]) -> Value {
     let lines: Vec<String> = why.iter().map(|(code, when)| format!("`{}`: {when}", code.as_str())).collect();
     let codes: Vec<&str> = why.iter().map(|(code, _)| code.as_str()).collect();
     let schema = json!({ "allOf": [reference("Error"), { "properties": { "code": { "enum": codes } } }] });

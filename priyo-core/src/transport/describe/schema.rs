@@ -38,6 +38,12 @@ pub(super) fn nullable_text(description: &str) -> Value {
     json!({ "type": ["string", "null"], "description": description })
 }
 
+/// The same text as a client sends it: without NUL, which no storage could keep.
+pub(super) fn sent(mut text: Value) -> Value {
+    text["pattern"] = "^[^\\u0000]*$".into();
+    text
+}
+
 /// A text of a length in characters.
 pub(super) fn sized(mut text: Value, min: usize, max: usize) -> Value {
     text["minLength"] = min.into();

@@ -18,9 +18,14 @@ pub(super) fn shapes() -> Shapes {
             shapes.insert(name.to_owned(), vary(Shape(schema)).0);
         }
     };
-    name("UserWithPresence", "User", |shape| shape.always(&["isOnline", "lastSeen"]).says("One's own user."));
+    name("ManagedUser", "User", |shape| {
+        shape.always(&["isOnline", "lastSeen", "disabled"]).says("A user as an ADMIN sees them.")
+    });
+    name("UserWithPresence", "User", |shape| {
+        shape.without(&["disabled"]).always(&["isOnline", "lastSeen"]).says("One's own user.")
+    });
     name("User", "User", |shape| {
-        shape.without(&["isOnline", "lastSeen"]).says("One's own user, without presence.")
+        shape.without(&["isOnline", "lastSeen", "disabled"]).says("One's own user, without presence.")
     });
     name("LastMessage", "LastMessage", |shape| shape.says("The newest message of a conversation in a list."));
     name("ListedConversation", "Conversation", |shape| {
@@ -147,7 +152,7 @@ impl Parts {
 }
 
 /// Fields that a view leaves out when they are empty.
-const LEFT_OUT: [&str; 3] = ["clientMessageId", "reads", "messageIds"];
+const LEFT_OUT: [&str; 5] = ["clientMessageId", "reads", "messageIds", "width", "height"];
 
 /// An object schema, to be varied.
 struct Shape(Value);
@@ -232,7 +237,7 @@ fn error() -> Value {
             ("conversationId", text("With `direct_exists`: the open conversation of the two.")),
             ("required", list(&role, "With `forbidden`, where a role was missing: any of these would do.")),
             ("current", current),
-            ("maxSize", count("With `payload_too_large`: how much is taken, in bytes.")),
+            ("maxSize", count("With `payload_too_large` and `quota_exceeded`: how much is taken, in bytes.")),
             ("retryAfter", count("With `rate_limited`: how long to wait, in seconds; as in `Retry-After`.")),
             ("database", part("With `unavailable` from `/ready`: the state of the database.")),
             ("files", part("With `unavailable` from `/ready`: the state of the file store.")),

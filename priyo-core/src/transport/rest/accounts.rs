@@ -11,15 +11,16 @@ use crate::auth::Caller;
 use crate::engine::ChatEngine;
 use crate::error::Result;
 use crate::model::fields::{Fields, Unknown};
-use crate::model::{Login, Registration};
+use crate::model::{Login, Origin, Registration};
 use crate::transport::wire::{TokensView, UserView};
 
 pub(super) async fn register(
     State(engine): State<ChatEngine>,
     caller: Option<Caller>,
+    origin: Origin,
     JsonBody(body): JsonBody,
 ) -> Result<Response> {
-    let signed_in = engine.register(caller.as_ref(), Registration::parse(body)?).await?;
+    let signed_in = engine.register(caller.as_ref(), Registration::parse(body)?, &origin).await?;
     let answer = json!({
         "message": "User registered successfully",
         "user": UserView::new(&signed_in.user),
@@ -28,17 +29,25 @@ pub(super) async fn register(
     Ok((StatusCode::CREATED, Json(answer)).into_response())
 }
 
-pub(super) async fn login(State(engine): State<ChatEngine>, JsonBody(body): JsonBody) -> Result<Response> {
-    let signed_in = engine.login(Login::parse(body)?).await?;
+pub(super) async fn login(
+    State(engine): State<ChatEngine>,
+    origin: Origin,
+    JsonBody(body): JsonBody,
+) -> Result<Response> {
+    let signed_in = engine.login(Login::parse(body)?, &origin).await?;
     let user = UserView::with_presence(&engine, &signed_in.user);
     Ok(Json(json!({ "user": user, "tokens": TokensView::new(&signed_in) })).into_response())
 }
 
-pub(super) async fn refresh(State(engine): State<ChatEngine>, JsonBody(body): JsonBody) -> Result<Response> {
+pub(super) async fn refresh(
+    State(engine): State<ChatEngine>,
+    origin: Origin,
+    JsonBody(body): JsonBody,
+) -> Result<Response> {
     let mut fields = Fields::new(body, Unknown::Refuse)?;
     let token = fields.string("refreshToken");
     fields.finish()?;
-    let signed_in = engine.refresh(&token.unwrap_or_default()).await?;
+    let signed_in = engine.refresh(&token.unwrap_or_default(), &origin).await?;
     let tokens = TokensView::new(&signed_in);
     Ok(Json(json!({ "message": "Tokens refreshed successfully", "tokens": tokens })).into_response())
 }

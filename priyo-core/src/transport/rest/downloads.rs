@@ -4,32 +4,110 @@ use std::ops::Range;
 
 use axum::body::Body;
 use axum::extract::State;
-use axum::http::header::{self, HeaderMap};
+use axum::http::header::{self, HeaderMap, HeaderName};
 use axum::http::{HeaderValue, Method, StatusCode};
 use axum::response::{IntoResponse, Response};
 
-use super::extract::Segments;
+use super::extract::{Segments, caller};
 use super::percent;
-use crate::auth::Caller;
+use super::query::Query;
 use crate::engine::{ChatEngine, Download};
 use crate::error::{Error, Result};
-use crate::model::FileRecord;
+use crate::model::{FileRecord, Origin};
 
-/// Who may read a file is decided here: by the bearer token.
+/// Who may read a file is decided here: by the signature of its address, or else by the bearer token.
 pub(super) async fn download(
     State(engine): State<ChatEngine>,
-    caller: Caller,
+    mut query: Query,
     Segments(name): Segments<String>,
     method: Method,
+    origin: Origin,
     headers: HeaderMap,
 ) -> Result<Response> {
-    let download = engine.download(&caller, &name).await?;
-    answer(&download, &method, &headers).await
+    let link = query.number_from("exp", 0).zip(query.text("sig"));
+    let size = query.read("size", |size| (size == THUMBNAIL).then_some(()));
+    query.finish()?;
+    let (download, access) = permitted(&engine, &name, link, origin, &headers).await?;
+    let mut response = if size.is_some() {
+        thumbnail(&download, &method, &headers).await?
+    } else {
+        answer(&download, &method, &headers).await?
+    };
+    access.say(response.headers_mut())?;
+    Ok(response)
+}
+
+/// The size that has a name.
+const THUMBNAIL: &str = "thumb";
+
+/// By what someone may read a file.
+enum Access {
+    Token,
+    /// A signed address, which is still good for so many seconds.
+    Link(i64),
+}
+
+impl Access {
+    /// A token can be revoked, so nothing it opens is kept. A signed address is good for whoever has it, in the pages
+    /// of other sites too.
+    fn say(&self, headers: &mut HeaderMap) -> Result<()> {
+        let cached = match self {
+            Self::Token => "private, no-store".to_owned(),
+            Self::Link(seconds) => format!("private, max-age={seconds}"),
+        };
+        headers.insert(header::CACHE_CONTROL, value(cached)?);
+        if let Self::Link(_) = self {
+            headers.insert(RESOURCE_POLICY, HeaderValue::from_static("cross-origin"));
+        }
+        Ok(())
+    }
+}
+
+const RESOURCE_POLICY: HeaderName = HeaderName::from_static("cross-origin-resource-policy");
+
+async fn permitted(
+    engine: &ChatEngine,
+    name: &str,
+    link: Option<(u64, String)>,
+    origin: Origin,
+    headers: &HeaderMap,
+) -> Result<(Download, Access)> {
+    let is_signed = link.is_some();
+    if let Some((expires, signature)) = link {
+        let expires = i64::try_from(expires).unwrap_or(i64::MAX);
+        if let Some(download) = engine.download_signed(name, expires, &signature).await? {
+            return Ok((download, Access::Link(expires - engine.now().as_secs())));
+        }
+    }
+    let caller = match caller(engine, headers).await {
+        // Who came with an address that is no longer good is told so, whether or not there is such a file.
+        Err(Error::Unauthenticated) if is_signed => return Err(Error::InvalidToken),
+        caller => caller?.with_origin(origin),
+    };
+    Ok((engine.download(&caller, name).await?, Access::Token))
+}
+
+/// A small picture of a picture, whole: it is smaller than what parts are asked for of.
+async fn thumbnail(download: &Download, method: &Method, asked: &HeaderMap) -> Result<Response> {
+    let etag = etag(download.record(), "-thumb");
+    let unchanged = asked.get(header::IF_NONE_MATCH).is_some_and(|tags| names(tags, &etag));
+    let (bytes, content_type) = download.thumbnail().await?;
+    let mut response = match (unchanged, method) {
+        (true, _) => StatusCode::NOT_MODIFIED.into_response(),
+        (false, &Method::HEAD) => ([(header::CONTENT_LENGTH, bytes.len().to_string())], ()).into_response(),
+        _ => bytes.into_response(),
+    };
+    let headers = response.headers_mut();
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
+    headers.insert(header::ETAG, value(etag)?);
+    headers.insert(header::CONTENT_DISPOSITION, HeaderValue::from_static("inline"));
+    guard(headers);
+    Ok(response)
 }
 
 async fn answer(download: &Download, method: &Method, asked: &HeaderMap) -> Result<Response> {
     let record = download.record();
-    let etag = etag(record);
+    let etag = etag(record, "");
     if asked.get(header::IF_NONE_MATCH).is_some_and(|tags| names(tags, &etag)) {
         return with_headers(StatusCode::NOT_MODIFIED.into_response(), download, &etag);
     }
@@ -66,15 +144,19 @@ fn with_headers(mut response: Response, download: &Download, etag: &str) -> Resu
     headers.insert(header::CONTENT_TYPE, value(format!("{}{charset}", record.content_type))?);
     headers.insert(header::CONTENT_DISPOSITION, value(disposition)?);
     headers.insert(header::ETAG, value(etag.to_owned())?);
+    headers.insert(header::ACCEPT_RANGES, HeaderValue::from_static("bytes"));
+    guard(headers);
+    Ok(response)
+}
+
+/// Whatever a stranger has put into a file, nothing of it runs.
+fn guard(headers: &mut HeaderMap) {
     for (name, text) in [
-        (header::ACCEPT_RANGES, "bytes"),
-        (header::CACHE_CONTROL, "private, no-store"),
         (header::CONTENT_SECURITY_POLICY, "sandbox; default-src 'none'"),
         (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
     ] {
         headers.insert(name, HeaderValue::from_static(text));
     }
-    Ok(response)
 }
 
 fn value(text: String) -> Result<HeaderValue> {
@@ -82,9 +164,9 @@ fn value(text: String) -> Result<HeaderValue> {
 }
 
 /// A stored file never changes, so its name says which version it is.
-fn etag(record: &FileRecord) -> String {
+fn etag(record: &FileRecord, what: &str) -> String {
     let name = record.stored_name.split('.').next().unwrap_or_default();
-    format!("\"{name}\"")
+    format!("\"{name}{what}\"")
 }
 
 /// Whether a list of entity tags has this one.

@@ -1,5 +1,7 @@
 //! What a handler takes out of a request: who calls, the variable parts of the path, the body.
 
+use std::convert::Infallible;
+
 use axum::body::Bytes;
 use axum::extract::{FromRequest, FromRequestParts, OptionalFromRequestParts, Path, Request};
 use axum::http::header::{self, HeaderMap};
@@ -8,10 +10,12 @@ use http_body_util::{BodyExt, LengthLimitError, Limited};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
+use super::counting::Authenticated;
 use crate::auth::Caller;
 use crate::engine::ChatEngine;
 use crate::error::{Error, Result};
-use crate::transport::http::bearer_token;
+use crate::model::Origin;
+use crate::transport::http::{bearer_token, origin};
 use crate::transport::json;
 
 /// The caller of a route that only users may call. Taken before the body, so that a stranger learns nothing of what
@@ -20,10 +24,28 @@ impl FromRequestParts<ChatEngine> for Caller {
     type Rejection = Error;
 
     async fn from_request_parts(parts: &mut Parts, engine: &ChatEngine) -> Result<Self> {
-        let caller = engine.authenticate(bearer_token(&parts.headers)?).await?;
+        let caller = match parts.extensions.remove().and_then(Authenticated::take) {
+            Some(known) => known?,
+            None => engine.authenticate(bearer_token(&parts.headers)?).await?,
+        };
         tracing::Span::current().record("user.id", tracing::field::display(caller.user_id));
-        Ok(caller)
+        Ok(caller.with_origin(origin(parts)))
     }
+}
+
+impl<S: Sync> FromRequestParts<S> for Origin {
+    type Rejection = Infallible;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Infallible> {
+        Ok(origin(parts))
+    }
+}
+
+/// Who calls, by the bearer token.
+pub(super) async fn caller(engine: &ChatEngine, headers: &HeaderMap) -> Result<Caller> {
+    let caller = engine.authenticate(bearer_token(headers)?).await?;
+    tracing::Span::current().record("user.id", tracing::field::display(caller.user_id));
+    Ok(caller)
 }
 
 /// The caller of a route that anyone may call: nobody, when there is no token or it is not good.

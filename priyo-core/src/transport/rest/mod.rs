@@ -2,19 +2,22 @@
 
 mod accounts;
 mod conversations;
+mod counting;
 mod downloads;
 mod extract;
 mod messages;
 mod operations;
 mod percent;
 mod query;
+mod sessions;
 mod status;
 mod uploads;
+mod users;
 
 use axum::Router;
 use axum::http::HeaderValue;
 use axum::http::header::CACHE_CONTROL;
-use axum::middleware::map_response;
+use axum::middleware::{from_fn_with_state, map_response};
 use axum::response::{IntoResponse, Response};
 use axum::routing::any;
 
@@ -31,18 +34,20 @@ use query::Query;
 /// It has no fallback, so that the host's own stays: give that
 /// [`route_not_found`] for answers in the same shape. `/` is in [`index`].
 pub fn router(engine: ChatEngine) -> Router {
-    let operations = Operation::offered(&engine);
-    let routes = operations.fold(Router::new(), |routes, operation| {
-        let path = operation.path();
-        // Found with and without a slash at its end.
-        routes.route(path, operation.handler()).route(&format!("{path}/"), operation.handler())
-    });
-    let routes = routes
+    let routes = |are_counted: bool| {
+        let operations = Operation::offered(&engine).filter(|one| one.rates().is_empty() != are_counted);
+        operations.fold(Router::new(), |routes, operation| {
+            let path = operation.path();
+            // Found with and without a slash at its end.
+            routes.route(path, operation.handler()).route(&format!("{path}/"), operation.handler())
+        })
+    };
+    let counted = routes(true)
         .route("/api/{*rest}", any(route_not_found))
         .method_not_allowed_fallback(method_not_allowed)
-        .layer(map_response(not_stored))
-        .with_state(engine);
-    with_request_ids(routes)
+        .layer(from_fn_with_state(engine.clone(), counting::count));
+    let others = routes(false).method_not_allowed_fallback(method_not_allowed);
+    with_request_ids(counted.merge(others).layer(map_response(not_stored)).with_state(engine))
 }
 
 /// The answer to a method that a route does not take. The router adds which it does.

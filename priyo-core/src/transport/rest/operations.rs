@@ -2,8 +2,9 @@
 
 use axum::routing::{MethodFilter, MethodRouter, on};
 
-use super::{accounts, conversations, downloads, messages, status, uploads};
+use super::{accounts, conversations, downloads, messages, sessions, status, uploads, users};
 use crate::engine::ChatEngine;
+use crate::rates::Action;
 
 /// One method of one path. A new one is asked for by the compiler wherever it must be known.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -13,6 +14,11 @@ pub(crate) enum Operation {
     Refresh,
     Logout,
     Me,
+    ChangePassword,
+    ListSessions,
+    EndSession,
+    ListUsers,
+    UpdateUser,
     ListConversations,
     CreateConversation,
     GetConversation,
@@ -43,12 +49,17 @@ enum Needs {
 
 impl Operation {
     /// All of them, in the order to show them.
-    const ALL: [Self; 23] = [
+    const ALL: [Self; 28] = [
         Self::Register,
         Self::Login,
         Self::Refresh,
         Self::Logout,
         Self::Me,
+        Self::ChangePassword,
+        Self::ListSessions,
+        Self::EndSession,
+        Self::ListUsers,
+        Self::UpdateUser,
         Self::ListConversations,
         Self::CreateConversation,
         Self::GetConversation,
@@ -88,6 +99,38 @@ impl Operation {
         self.entry().1
     }
 
+    /// The rates that it is held to. None for what costs little and is asked for by machines, or by each picture of a
+    /// page.
+    pub(crate) const fn rates(self) -> &'static [Action] {
+        match self {
+            Self::Health | Self::ApiHealth | Self::Ready | Self::DownloadFile => &[],
+            Self::Register => &[Action::Request, Action::Register],
+            Self::Login => &[Action::Request, Action::Login, Action::LoginFrom],
+            Self::CreateConversation => &[Action::Request, Action::Converse],
+            Self::SendMessage => &[Action::Request, Action::Send],
+            Self::MarkRead => &[Action::Request, Action::Read],
+            Self::UploadFile => &[Action::Request, Action::Upload],
+            Self::ChangePassword => &[Action::Request, Action::Login],
+            Self::Refresh
+            | Self::Logout
+            | Self::Me
+            | Self::ListSessions
+            | Self::EndSession
+            | Self::ListUsers
+            | Self::UpdateUser
+            | Self::ListConversations
+            | Self::GetConversation
+            | Self::CloseConversation
+            | Self::ReopenConversation
+            | Self::LeaveConversation
+            | Self::AddParticipants
+            | Self::RemoveParticipant
+            | Self::ListMessages
+            | Self::CountUnread
+            | Self::DownloadUpload => &[Action::Request],
+        }
+    }
+
     const fn entry(self) -> (&'static str, &'static str, Needs) {
         const PARTICIPANT: &str = "/api/conversations/{conversationId}/participants/{userId}";
         match self {
@@ -96,6 +139,11 @@ impl Operation {
             Self::Refresh => ("POST", "/api/auth/refresh", Needs::Accounts),
             Self::Logout => ("POST", "/api/auth/logout", Needs::Accounts),
             Self::Me => ("GET", "/api/auth/me", Needs::Accounts),
+            Self::ChangePassword => ("POST", "/api/auth/password", Needs::Accounts),
+            Self::ListSessions => ("GET", "/api/auth/sessions", Needs::Accounts),
+            Self::EndSession => ("DELETE", "/api/auth/sessions/{sessionId}", Needs::Accounts),
+            Self::ListUsers => ("GET", "/api/users", Needs::Accounts),
+            Self::UpdateUser => ("PATCH", "/api/users/{userId}", Needs::Accounts),
             Self::ListConversations => ("GET", "/api/conversations", Needs::Nothing),
             Self::CreateConversation => ("POST", "/api/conversations", Needs::Nothing),
             Self::GetConversation => ("GET", "/api/conversations/{conversationId}", Needs::Nothing),
@@ -126,6 +174,7 @@ impl Operation {
         let method = match self.method() {
             "GET" => MethodFilter::GET,
             "DELETE" => MethodFilter::DELETE,
+            "PATCH" => MethodFilter::PATCH,
             _ => MethodFilter::POST,
         };
         match self {
@@ -134,6 +183,11 @@ impl Operation {
             Self::Refresh => on(method, accounts::refresh),
             Self::Logout => on(method, accounts::logout),
             Self::Me => on(method, accounts::me),
+            Self::ChangePassword => on(method, sessions::change_password),
+            Self::ListSessions => on(method, sessions::list),
+            Self::EndSession => on(method, sessions::end),
+            Self::ListUsers => on(method, users::list),
+            Self::UpdateUser => on(method, users::update),
             Self::ListConversations => on(method, conversations::list),
             Self::CreateConversation => on(method, conversations::create),
             Self::GetConversation => on(method, conversations::get),

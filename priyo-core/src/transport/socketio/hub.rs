@@ -11,6 +11,7 @@ use serde_json::value::RawValue;
 use socketioxide::extract::SocketRef;
 use socketioxide::socket::Sid;
 
+use super::arrivals::{Arrivals, Arrived};
 use super::session::Session;
 use crate::engine::{ChatEngine, Entry, Listening};
 use crate::error::{Error, Result};
@@ -25,6 +26,8 @@ use crate::transport::wire;
 #[derive(Default)]
 pub(super) struct Hub {
     state: Mutex<State>,
+    /// Sockets that are about to come in. Locked after `state`, if both are.
+    arrivals: Arrivals,
     /// Connections of sessions that have not said who they are yet, by the sessions' ids.
     upgrades: Mutex<HashMap<Sid, (Connection, Instant)>>,
 }
@@ -65,9 +68,10 @@ pub(super) struct NewRoom {
 }
 
 /// An event on its way to sockets, written once for all of them.
-struct Packet {
+#[derive(Clone)]
+pub(super) struct Packet {
     name: &'static str,
-    payload: Box<RawValue>,
+    payload: Arc<RawValue>,
     /// The number of a new message.
     seq: Option<u64>,
 }
@@ -80,17 +84,35 @@ const UPGRADES: usize = 4_096;
 const UPGRADE_WITHIN: Duration = Duration::from_secs(30);
 
 impl Hub {
-    /// Lets a socket in, after its client was told so.
+    /// Keeps what is told to a user from now on for a socket of theirs whose client is about to be told that it is let
+    /// in, until it [enters](Self::enter) or is [given up](Self::give_up): at most `max` packets.
+    pub(super) fn arrive(&self, session: &Session, max: usize) {
+        self.arrivals.begin(session, max);
+    }
+
+    /// Forgets a socket that did not enter.
+    pub(super) fn give_up(&self, session: &Session) {
+        self.arrivals.end(session);
+    }
+
+    /// Lets a socket in, after its client was told so, and hands it what its user was told meanwhile. One that cannot
+    /// take that is ended.
     pub(super) fn enter(&self, session: &Arc<Session>, socket: &SocketRef) {
         let mut state = self.lock();
         state.by_user.entry(session.user_id()).or_default().push(session.connection_id());
         let peer = Peer { socket: socket.clone(), session: session.clone(), rooms: Vec::new() };
         state.peers.insert(session.connection_id(), peer);
         telemetry::sockets_connected(state.peers.len());
-        drop(state);
+        let arrived = self.arrivals.end(session).map_or(Arrived::WithAll, |arrival| arrival.hand_to(socket));
         // It may be gone already, and its leaving noted before its coming.
         if !socket.connected() || session.is_ended() {
-            self.remove(session.connection_id());
+            state.remove(session.connection_id());
+            return;
+        }
+        match arrived {
+            Arrived::WithAll => {}
+            Arrived::Lagging => state.evict(session),
+            Arrived::TurnedOut => state.turn_out(|other| other.connection_id() == session.connection_id()),
         }
     }
 
@@ -135,8 +157,11 @@ impl Hub {
         }
         let members = rooms.entry(id).or_default();
         if is_in {
-            let own = members.iter_mut().filter(|member| member.connection_id == session.connection_id());
-            own.for_each(|member| member.is_participant = is_participant);
+            let own = members.iter_mut().find(|member| member.connection_id == session.connection_id());
+            if let Some(own) = own {
+                // It may have come into the conversation since, or listen from outside now.
+                (own.is_participant, own._listening) = (is_participant, listening);
+            }
             return true;
         }
         peer.rooms.push(id);
@@ -183,12 +208,11 @@ impl Hub {
             }
             Audience::Users(users) => {
                 let mut packet = None;
+                let mut written = || packet.get_or_insert_with(|| Packet::new(engine, event)).clone();
+                self.arrivals.tell(users, &mut written);
                 for user in users {
                     let Some(connections) = state.by_user.get(user) else { continue };
-                    if packet.is_none() {
-                        packet = Packet::new(engine, event);
-                    }
-                    let Some(packet) = &packet else { return handed_to };
+                    let Some(packet) = written() else { return handed_to };
                     for peer in connections.iter().filter_map(|id| state.peers.get(id)) {
                         if packet.emit(&peer.socket) {
                             handed += 1;
@@ -222,9 +246,13 @@ impl Hub {
         let mut state = self.lock();
         match revocation {
             Revocation::Session(ended) => {
+                self.arrivals.turn_out(|_, session| session == Some(*ended));
                 state.turn_out(|session| session.session_id() == Some(*ended));
             }
-            Revocation::User(user) => state.turn_out(|session| session.user_id() == *user),
+            Revocation::User(user) => {
+                self.arrivals.turn_out(|of, _| of == *user);
+                state.turn_out(|session| session.user_id() == *user);
+            }
             Revocation::Expired(connection) => state.expire(*connection),
             Revocation::Membership { user_id, conversation_id } => {
                 for connection in state.by_user.get(user_id).cloned().unwrap_or_default() {
@@ -237,6 +265,15 @@ impl Hub {
     /// Ends a socket that cannot keep up. Its client comes back and asks for what it missed.
     pub(super) fn evict(&self, session: &Session) {
         self.lock().evict(session);
+    }
+
+    /// Ends a socket that goes on sending more than it may. Its client is told, and does not come back by itself.
+    pub(super) fn turn_out_flooding(&self, connection: ConnectionId) {
+        let Some(Peer { socket, session, .. }) = self.lock().remove(connection) else { return };
+        telemetry::socket_flooded();
+        tracing::info!(user.id = %session.user_id(), "a socket sent far too much and was closed");
+        session.end_soon(&socket);
+        let _ = socket.disconnect();
     }
 
     /// Ends every connection at once.
@@ -252,14 +289,24 @@ impl Hub {
         }
     }
 
-    /// Notes the connection that a session, which has not said who it is, goes on over.
-    pub(super) fn upgrading(&self, sid: Sid, connection: Connection) {
+    /// Notes the connection that a session, which has not said who it is, goes on over; gives the one before.
+    pub(super) fn upgrading(&self, sid: Sid, connection: Connection) -> Option<Connection> {
         let mut upgrades = self.upgrades.lock().unwrap_or_else(PoisonError::into_inner);
         if upgrades.len() >= UPGRADES {
             upgrades.retain(|_, (connection, at)| !connection.is_ended() && at.elapsed() < UPGRADE_WITHIN);
         }
-        if upgrades.len() < UPGRADES {
-            upgrades.insert(sid, (connection, Instant::now()));
+        if upgrades.len() >= UPGRADES {
+            return None;
+        }
+        upgrades.insert(sid, (connection, Instant::now())).map(|(before, _)| before)
+    }
+
+    /// Forgets that a session goes on over this connection: it does over the one before.
+    pub(super) fn not_upgraded(&self, sid: Sid, refused: &Connection, before: Option<Connection>) {
+        let mut upgrades = self.upgrades.lock().unwrap_or_else(PoisonError::into_inner);
+        if upgrades.get(&sid).is_some_and(|(connection, _)| connection.is(refused)) {
+            upgrades.remove(&sid);
+            upgrades.extend(before.map(|connection| (sid, (connection, Instant::now()))));
         }
     }
 
@@ -350,7 +397,7 @@ impl Packet {
     fn new(engine: &ChatEngine, event: &Event) -> Option<Self> {
         let seq = if let Event::MessageNew(message) = event { Some(message.seq) } else { None };
         match wire::event_payload(engine, event) {
-            Ok(payload) => Some(Self { name: event.name(), payload, seq }),
+            Ok(payload) => Some(Self { name: event.name(), payload: payload.into(), seq }),
             Err(error) => {
                 tracing::error!(%error, event = event.name(), "an event could not be written");
                 None
@@ -358,7 +405,7 @@ impl Packet {
         }
     }
 
-    fn emit(&self, socket: &SocketRef) -> bool {
+    pub(super) fn emit(&self, socket: &SocketRef) -> bool {
         socket.emit(self.name, &*self.payload).is_ok()
     }
 }

@@ -6,6 +6,7 @@
 
 use std::collections::VecDeque;
 use std::panic::AssertUnwindSafe;
+use std::pin::pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
@@ -20,10 +21,10 @@ use socketioxide::handler::{FromMessageParts, MessageHandler, Value as RawPacket
 use socketioxide::socket::Socket;
 use tokio::sync::Notify;
 
-use super::events::{self, Handling, Join};
+use super::events::{self, Handling, Join, SocketEvent};
 use super::hub::NewRoom;
 use super::session::Session;
-use crate::engine::{ChatEngine, Entry};
+use crate::engine::{ChatEngine, Entry, Pace};
 use crate::error::{Error, Result};
 use crate::patience;
 
@@ -79,8 +80,21 @@ impl Session {
         self.work_on(&mut queue);
     }
 
-    /// Takes an event, or refuses it when too many are unfinished.
+    /// Takes an event, or refuses it when too many come or are unfinished.
     fn take(self: &Arc<Self>, incoming: Incoming) {
+        match self.engine().map_or(Pace::Fine, |engine| engine.pace(self.connection_id())) {
+            Pace::Fine => {}
+            Pace::TooFast(error) => {
+                self.answer::<()>(incoming.reply, Err(error));
+                return;
+            }
+            Pace::Flooding { limit, retry_after } => {
+                self.note_flood(limit, retry_after);
+                self.answer::<()>(incoming.reply, Err(self.end_reason()));
+                self.hub().turn_out_flooding(self.connection_id());
+                return;
+            }
+        }
         let mut queue = self.inbox.queue();
         if queue.unfinished >= self.inbox.max {
             drop(queue);
@@ -107,9 +121,20 @@ impl Session {
             let next = self.inbox.queue().waiting.pop_front();
             match next {
                 Some(incoming) => {
-                    if let Some(send) = self.handle(incoming, &mut sends).await {
-                        sends.push_back(send);
+                    let event = events::parse(&incoming.packet);
+                    if !event.as_ref().is_ok_and(SocketEvent::is_send) {
+                        // What came before is finished before anything else is begun.
+                        while sends.next().await.is_some() {}
                     }
+                    let mut handling = pin!(self.handle(incoming, event));
+                    let send = loop {
+                        tokio::select! {
+                            send = &mut handling => break send,
+                            // Those before it are answered meanwhile, however long it takes.
+                            Some(()) = sends.next(), if !sends.is_empty() => {}
+                        }
+                    };
+                    sends.extend(send);
                 }
                 None if sends.is_empty() => {
                     let mut queue = self.inbox.queue();
@@ -130,16 +155,11 @@ impl Session {
     async fn handle(
         self: &Arc<Self>,
         incoming: Incoming,
-        sends: &mut FuturesOrdered<BoxFuture<'static, ()>>,
+        event: Result<SocketEvent>,
     ) -> Option<BoxFuture<'static, ()>> {
-        let Incoming { packet, reply, came } = incoming;
-        let event = events::parse(&packet);
-        if !event.as_ref().is_ok_and(events::SocketEvent::is_send) {
-            // What came before is finished before anything else is begun.
-            while sends.next().await.is_some() {}
-        }
+        let Incoming { reply, came, .. } = incoming;
         let handling = async {
-            let engine = self.engine().ok_or(Error::InvalidToken)?;
+            let engine = self.engine().ok_or_else(|| self.end_reason())?;
             let caller = engine.recheck(&self.caller()).await?;
             events::begin(self, &engine, &caller, event?).await.map(|handling| (engine, handling))
         };

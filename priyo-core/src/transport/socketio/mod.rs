@@ -2,12 +2,14 @@
 //!
 //! - [`mod@self`]: the transport, its router, and the handshake.
 //! - `hub`: who is connected, who listens where, and the way out to them.
+//! - `arrivals`: what is told to those who are about to be connected.
 //! - `strangers`: how many sockets may not have said who they are.
 //! - `session`: a socket that has said who it is, and how it ends.
 //! - `inbox`: its events, one after the other.
 //! - `events`: the table of events, each parsed, handed to the engine, and answered.
 //! - `sync`: the answer to the event of this name.
 
+mod arrivals;
 mod events;
 mod hub;
 mod inbox;
@@ -24,6 +26,7 @@ use async_trait::async_trait;
 use axum::Router;
 use axum::body::Body;
 use axum::extract::{Request, State};
+use axum::http::StatusCode;
 use axum::http::header::UPGRADE;
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
@@ -44,11 +47,13 @@ use session::Session;
 use strangers::{Place, Strangers};
 
 use super::connection::Connection;
+use super::http::origin;
 use crate::engine::{ChatEngine, WeakEngine};
 use crate::error::Error;
 use crate::events::{Audience, Event, Revocation, Transport};
 use crate::limits::Limits;
-use crate::model::{ClientAddress, UserId};
+use crate::model::UserId;
+use crate::transport::http::client_address;
 
 /// Socket.IO as a way out of the engine. Cheap to clone; all clones are the same.
 ///
@@ -113,7 +118,7 @@ pub fn router(engine: &ChatEngine, transport: &SocketIoTransport) -> Router {
 /// Gives a place to each request that opens a session, while there is one.
 async fn bound_strangers(State(strangers): State<Strangers>, mut request: Request, next: Next) -> Response {
     if query_field(&request, "sid").is_none() {
-        let from = request.extensions().get::<ClientAddress>().copied();
+        let from = client_address(request.extensions());
         let Some(place) = strangers.admit(from) else { return Error::Overloaded.into_response() };
         request.extensions_mut().insert(place);
     }
@@ -146,28 +151,60 @@ fn configured(limits: &Limits) -> socketioxide::SocketIoBuilder {
         )
 }
 
-/// A client that began with polling goes on over WebSocket: that is another connection, to be known as its.
+/// A client that began with polling goes on over WebSocket: that is another connection, to be known as its. Noted first,
+/// since what comes over it may be read before this task goes on; taken back when it is not let in.
 async fn note_upgrade(State(inner): State<Arc<Inner>>, request: Request, next: Next) -> Response {
-    let connection = request.extensions().get::<Connection>();
-    if let Some(connection) = connection.filter(|_| request.headers().contains_key(UPGRADE)) {
-        let (transport, sid) = (query_field(&request, "transport"), query_field(&request, "sid"));
-        if let (Some("websocket"), Some(Ok(sid))) = (transport, sid.map(str::parse)) {
-            match inner
-                .io()
-                .and_then(|io| io.get_socket(sid))
-                .and_then(|s| s.extensions.get::<Arc<Session>>())
-            {
-                Some(session) => session.moved_to(connection.clone()),
-                None => inner.hub.upgrading(sid, connection.clone()),
-            }
+    let upgrade = Upgrade::note(&inner, &request);
+    let response = next.run(request).await;
+    if let Some(upgrade) = upgrade
+        && response.status() != StatusCode::SWITCHING_PROTOCOLS
+    {
+        upgrade.take_back(&inner);
+    }
+    response
+}
+
+/// A connection that was noted as the one that a session goes on over.
+struct Upgrade {
+    sid: Sid,
+    connection: Connection,
+    /// The one that was noted before.
+    before: Option<Connection>,
+}
+
+impl Upgrade {
+    fn note(inner: &Inner, request: &Request) -> Option<Self> {
+        let connection = request.extensions().get::<Connection>()?.clone();
+        let is_upgrade = request.headers().contains_key(UPGRADE);
+        if !is_upgrade || query_field(request, "transport") != Some("websocket") {
+            return None;
+        }
+        let sid = query_field(request, "sid")?.parse().ok()?;
+        let before = match inner.session(sid) {
+            Some(session) => session.moved_to(connection.clone()),
+            None => inner.hub.upgrading(sid, connection.clone()),
+        };
+        Some(Self { sid, connection, before })
+    }
+
+    fn take_back(self, inner: &Inner) {
+        let Self { sid, connection, before } = self;
+        inner.hub.not_upgraded(sid, &connection, before.clone());
+        // It may have said who it is meanwhile.
+        if let Some(session) = inner.session(sid) {
+            session.stayed_on(before, &connection);
         }
     }
-    next.run(request).await
 }
 
 impl Inner {
     fn io(&self) -> Option<SocketIo> {
         self.served.read().unwrap_or_else(PoisonError::into_inner).as_ref().map(|served| served.io.clone())
+    }
+
+    /// The session that has this id, once it has said who it is.
+    fn session(&self, sid: Sid) -> Option<Arc<Session>> {
+        self.io()?.get_socket(sid)?.extensions.get::<Arc<Session>>()
     }
 
     /// Ends a session that goes over polling, as its client would: by the packet `close` of Engine.IO. There is no
@@ -196,8 +233,9 @@ impl Inner {
         let inner = inner.upgrade().ok_or("Server is closing")?;
         let engine = inner.engine().ok_or("Server is closing")?;
         let caller = engine.authenticate(token).await.map_err(refusal)?;
+        let caller = caller.with_origin(origin(socket.req_parts()));
         let extensions = &socket.req_parts().extensions;
-        let caller = engine.connected(caller, extensions.get::<ClientAddress>().copied()).map_err(refusal)?;
+        let caller = engine.connected(caller, client_address(extensions)).map_err(refusal)?;
         if let Some(place) = extensions.get::<Place>() {
             place.leave();
         }
@@ -209,6 +247,7 @@ impl Inner {
         let session = Arc::new(Session::new(inner, engine.downgrade(), caller, connection));
         socket.extensions.insert(session.clone());
         socket.on_fallback(Events(session.clone()));
+        session.arrive();
         socket.on_disconnect(async move || session.ended());
         Ok(())
     }

@@ -1,7 +1,7 @@
 //! A socket that has said who it is: its caller, its connection, and how it ends.
 
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use socketioxide::TransportType;
@@ -26,6 +26,8 @@ pub(super) struct Session {
     connection_id: ConnectionId,
     connection: Mutex<Option<Connection>>,
     ended: AtomicBool,
+    /// The rate that it was turned out for, and when it may be tried again.
+    flooded: OnceLock<(u32, Duration)>,
     pub(super) inbox: Inbox,
 }
 
@@ -53,6 +55,7 @@ impl Session {
             caller: Mutex::new(caller),
             connection: Mutex::new(connection),
             ended: AtomicBool::new(false),
+            flooded: OnceLock::new(),
             inbox: Inbox::new(inbox_max),
         }
     }
@@ -74,6 +77,20 @@ impl Session {
         self.engine.upgrade().filter(|_| !self.is_ended())
     }
 
+    /// Notes that it is turned out for what it sends.
+    pub(super) fn note_flood(&self, limit: u32, retry_after: Duration) {
+        // The first reason stays.
+        let _ = self.flooded.set((limit, retry_after));
+    }
+
+    /// Why nothing more is done for a socket that has ended.
+    pub(super) fn end_reason(&self) -> Error {
+        self.flooded.get().map_or(Error::InvalidToken, |(limit, retry_after)| Error::RateLimited {
+            limit: *limit,
+            retry_after: *retry_after,
+        })
+    }
+
     pub(super) fn caller(&self) -> Caller {
         self.caller.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
@@ -85,6 +102,13 @@ impl Session {
 
     pub(super) fn hub(&self) -> &super::Hub {
         &self.transport.hub
+    }
+
+    /// The client is about to be told that it is connected: what its user is told from now on is for it, too.
+    pub(super) fn arrive(&self) {
+        if let Some(engine) = self.engine.upgrade() {
+            self.hub().arrive(self, engine.limits().socket_outbox);
+        }
     }
 
     /// The client has been told that it is connected: its events may be handled.
@@ -103,12 +127,20 @@ impl Session {
         }
     }
 
-    /// The client goes on over another connection.
-    pub(super) fn moved_to(&self, connection: Connection) {
+    /// The client goes on over another connection; gives the one before.
+    pub(super) fn moved_to(&self, connection: Connection) -> Option<Connection> {
         if self.is_ended() {
             connection.end();
         }
-        *self.connection.lock().unwrap_or_else(PoisonError::into_inner) = Some(connection);
+        self.connection.lock().unwrap_or_else(PoisonError::into_inner).replace(connection)
+    }
+
+    /// The client does not go on over this connection, but over the one before.
+    pub(super) fn stayed_on(&self, before: Option<Connection>, refused: &Connection) {
+        let mut connection = self.connection.lock().unwrap_or_else(PoisonError::into_inner);
+        if connection.as_ref().is_some_and(|one| one.is(refused)) {
+            *connection = before;
+        }
     }
 
     /// The socket is gone.
@@ -189,6 +221,7 @@ impl Session {
 impl Drop for Session {
     fn drop(&mut self) {
         // For a client that went before it was told that it is connected: nothing else notices that one.
+        self.hub().give_up(self);
         self.offline();
     }
 }

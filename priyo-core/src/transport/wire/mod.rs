@@ -1,18 +1,21 @@
 //! The JSON shapes that clients see, the same over REST and sockets.
 
+mod accounts;
 mod events;
 
 use std::time::Duration;
 
 use serde::Serialize;
 
+use accounts::PresenceView;
+pub(crate) use accounts::{SessionView, TokensView, UserView};
 pub(crate) use events::event_payload;
 
-use crate::engine::{ChatEngine, Sent, SignedIn};
+use crate::engine::{ChatEngine, Sent};
 use crate::model::{
     Attachment, Conversation, ConversationId, ConversationKind, ConversationStatus, ConversationSummary,
     FileId, FileRecord, Message, MessageId, MessageKind, MessageWithReads, Participant, Read, Role,
-    Timestamp, User, UserBrief, UserId,
+    Timestamp, UserBrief, UserId,
 };
 
 /// Whole seconds, to the nearest.
@@ -26,6 +29,7 @@ pub(crate) fn schemas() -> Schemas {
     let mut schemas = Schemas::new();
     add_schema::<UserView<'_>>(&mut schemas);
     add_schema::<TokensView<'_>>(&mut schemas);
+    add_schema::<SessionView<'_>>(&mut schemas);
     add_schema::<ConversationView<'_>>(&mut schemas);
     add_schema::<UploadView<'_>>(&mut schemas);
     add_schema::<MessageView<'_>>(&mut schemas);
@@ -42,78 +46,6 @@ type Schemas = Vec<(String, utoipa::openapi::RefOr<utoipa::openapi::Schema>)>;
 fn add_schema<T: utoipa::ToSchema>(schemas: &mut Schemas) {
     schemas.push((T::name().into_owned(), T::schema()));
     T::schemas(schemas);
-}
-
-/// A user as the one it is sees it, with presence where they sign in.
-#[derive(Serialize)]
-#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
-#[serde(rename_all = "camelCase")]
-pub(crate) struct UserView<'a> {
-    id: UserId,
-    /// Lower case; `null` for a user who cannot log in with one.
-    email: Option<&'a str>,
-    username: &'a str,
-    /// The address of a picture.
-    avatar: Option<&'a str>,
-    role: Role,
-    created_at: Timestamp,
-    #[serde(flatten)]
-    presence: Option<PresenceView>,
-}
-
-#[derive(Serialize)]
-#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
-#[serde(rename_all = "camelCase")]
-struct PresenceView {
-    /// Whether there is a live socket now.
-    is_online: bool,
-    /// When they last had a socket, to about half a minute while they have one; `null` until they had.
-    last_seen: Option<Timestamp>,
-}
-
-impl<'a> UserView<'a> {
-    /// Without presence.
-    pub(crate) fn new(user: &'a User) -> Self {
-        Self {
-            id: user.id,
-            email: user.email.as_deref(),
-            username: &user.username,
-            avatar: user.avatar.as_deref(),
-            role: user.role,
-            created_at: user.created_at,
-            presence: None,
-        }
-    }
-
-    /// With presence.
-    pub(crate) fn with_presence(engine: &ChatEngine, user: &'a User) -> Self {
-        let presence = PresenceView { is_online: engine.is_online(user.id), last_seen: user.last_seen };
-        Self { presence: Some(presence), ..Self::new(user) }
-    }
-}
-
-/// Tokens as a client gets them.
-#[derive(Serialize)]
-#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
-#[serde(rename_all = "camelCase")]
-pub(crate) struct TokensView<'a> {
-    /// For `Authorization: Bearer` and the handshake of sockets.
-    access_token: &'a str,
-    /// Good for one refresh.
-    refresh_token: &'a str,
-    /// How long the access token is good, in seconds.
-    expires_in: u64,
-}
-
-impl<'a> TokensView<'a> {
-    pub(crate) fn new(signed_in: &'a SignedIn) -> Self {
-        let tokens = &signed_in.tokens;
-        Self {
-            access_token: &tokens.access_token,
-            refresh_token: &tokens.refresh_token,
-            expires_in: tokens.expires_in.as_secs(),
-        }
-    }
 }
 
 /// A participant: never an e-mail.
@@ -209,27 +141,31 @@ impl<'a> ConversationView<'a> {
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "camelCase")]
 struct FileView<'a> {
-    /// Where to fetch the file; `null` without one, as the next two.
+    /// Where to fetch the file, without a token, for an hour at most; `null` without one, as the next two.
     file_url: Option<String>,
     /// What its uploader called it.
     file_name: Option<&'a str>,
     /// In bytes.
     file_size: Option<u64>,
+    /// How wide a picture is, in pixels, where that is known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    width: Option<u32>,
+    /// How high it is.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    height: Option<u32>,
 }
 
 impl<'a> FileView<'a> {
     fn new(engine: &ChatEngine, attachment: Option<&'a Attachment>) -> Self {
+        let dimensions = attachment.and_then(|file| file.dimensions);
         Self {
-            file_url: attachment.map(|file| file_url(engine, &file.stored_name)),
+            file_url: attachment.map(|file| engine.file_url(&file.stored_name)),
             file_name: attachment.map(|file| file.original_name.as_str()),
             file_size: attachment.map(|file| file.size),
+            width: dimensions.map(|dimensions| dimensions.width),
+            height: dimensions.map(|dimensions| dimensions.height),
         }
     }
-}
-
-/// The address of an uploaded file.
-pub(crate) fn file_url(engine: &ChatEngine, stored_name: &str) -> String {
-    format!("{}/uploads/{stored_name}", engine.public_path())
 }
 
 /// An uploaded file as its uploader gets it.
@@ -238,7 +174,7 @@ pub(crate) fn file_url(engine: &ChatEngine, stored_name: &str) -> String {
 #[serde(rename_all = "camelCase")]
 pub(crate) struct UploadView<'a> {
     id: FileId,
-    /// Where to fetch it: what a message names as `fileUrl`.
+    /// Where to fetch it, without a token, for an hour at most: what a message names as `fileUrl`.
     url: String,
     /// What its uploader called it, cleaned of path and control characters.
     original_name: &'a str,
@@ -248,17 +184,25 @@ pub(crate) struct UploadView<'a> {
     size: u64,
     /// The media type that its bytes say it has.
     mimetype: &'a str,
+    /// How wide a picture is, in pixels, where that is known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    width: Option<u32>,
+    /// How high it is.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    height: Option<u32>,
 }
 
 impl<'a> UploadView<'a> {
     pub(crate) fn new(engine: &ChatEngine, file: &'a FileRecord) -> Self {
         Self {
             id: file.id,
-            url: file_url(engine, &file.stored_name),
+            url: engine.file_url(&file.stored_name),
             original_name: &file.original_name,
             filename: &file.stored_name,
             size: file.size,
             mimetype: &file.content_type,
+            width: file.dimensions.map(|dimensions| dimensions.width),
+            height: file.dimensions.map(|dimensions| dimensions.height),
         }
     }
 }

@@ -10,9 +10,12 @@ use super::operation::Operation;
 use super::world::World;
 use crate::model::{
     Attachment, Conversation, ConversationCursor, ConversationId, ConversationKind, ConversationStatus,
-    FileId, FileRecord, MessageId, MessageKind, MessageRange, Role, SessionId, Timestamp, User, UserId,
+    Dimensions, FileId, FileRecord, MessageId, MessageKind, MessageRange, Role, SessionId, Timestamp, User,
+    UserChange, UserId,
 };
-use crate::storage::{ConversationRow, DeliveredMark, NewMessageRow, NewSession, RefreshToken, TokenHash};
+use crate::storage::{
+    ConversationRow, DeliveredMark, NewMessageRow, NewSession, PasswordRow, RefreshToken, TokenHash,
+};
 
 /// Few names, so that the same one comes again.
 const NAMES: [&str; 7] = ["ann", "Ann", "bob", "BOB", "änn", "carol", "dora "];
@@ -50,7 +53,7 @@ impl<'a> Draw<'a> {
             10..13 => Operation::CreateSession(self.new_session(), self.new_token()),
             13..20 => self.rotate(),
             20 => Operation::RevokeSession(self.session(), self.now()),
-            21 => Operation::RevokeSessionsOf(self.user(), self.now()),
+            21 => self.look_after_users(),
             22..30 => Operation::CreateConversation(self.new_conversation()),
             30..36 => self.set_status(),
             36..43 => self.add(),
@@ -58,8 +61,13 @@ impl<'a> Draw<'a> {
             47..69 => self.append(),
             69..82 => self.mark_read(),
             82..86 => Operation::SetDelivered(self.marks()),
-            86..89 => Operation::CreateFile(self.new_file()),
-            89..94 => self.messages(),
+            86..89 => Operation::CreateFile(self.new_file(), self.dice.pick(&[u64::MAX, u64::MAX, 1_500])),
+            89 => Operation::LoosenUnsentFiles {
+                before: self.now(),
+                limit: self.dice.pick(&[1, 2, u32::MAX]),
+                at: self.now(),
+            },
+            90..94 => self.messages(),
             94..99 => self.conversations(),
             _ => Operation::Migrate,
         }
@@ -143,7 +151,8 @@ impl<'a> Draw<'a> {
     fn new_session(&mut self) -> NewSession {
         let (id, created_at) = (SessionId::from_uuid(self.uuid()), self.now());
         let expires_at = created_at.after(Duration::from_secs(20));
-        NewSession { id, user_id: self.dice.pick(&self.world.users), created_at, expires_at }
+        let user_agent = self.dice.pick(&[None, Some("curl")]).map(str::to_owned);
+        NewSession { id, user_id: self.dice.pick(&self.world.users), created_at, expires_at, user_agent }
     }
 
     fn rotate(&mut self) -> Operation {
@@ -155,6 +164,29 @@ impl<'a> Draw<'a> {
         let presented = self.dice.pick(&self.world.tokens[last..]);
         let (now, grace) = (self.now(), Duration::from_secs(3));
         Operation::RotateRefreshToken { presented, next: self.new_token(), now, grace }
+    }
+
+    /// What is done now and then to who one is and how one signs in.
+    fn look_after_users(&mut self) -> Operation {
+        let (user, at) = (self.user(), self.now());
+        let hashes = ["hash", "another hash"];
+        match self.dice.below(5) {
+            0 => Operation::RevokeSessionsOf(user, at),
+            1 => {
+                let old_hash = self.dice.pick(&[None, Some(hashes[0]), Some(hashes[1])]).map(str::to_owned);
+                let keep = self.dice.one_in(2).then(|| self.session());
+                let new_hash = self.dice.pick(&hashes).to_owned();
+                Operation::ChangePassword(PasswordRow { user_id: user, old_hash, new_hash, keep, at })
+            }
+            2 => Operation::ReplacePasswordHash(user, self.dice.pick(&hashes), self.dice.pick(&hashes)),
+            3 => {
+                let role = self.dice.one_in(2).then(|| self.dice.pick(&ROLES));
+                let disabled = self.dice.pick(&[None, Some(true), Some(false)]);
+                Operation::UpdateUser(user, UserChange { role, disabled }, at)
+            }
+            // Only what has been over for longer than anybody looks back.
+            _ => Operation::DeleteEnded(at.before(Duration::from_secs(1_000)), 10),
+        }
     }
 
     fn new_conversation(&mut self) -> ConversationRow {
@@ -241,7 +273,7 @@ impl<'a> Draw<'a> {
         let ids: Vec<FileId> = self.world.files.iter().map(|(id, _)| *id).collect();
         let is_known = !ids.is_empty() && !self.dice.one_in(6);
         let file_id = if is_known { self.dice.pick(&ids) } else { FileId::from_uuid(self.uuid()) };
-        Attachment { file_id, stored_name: "x".into(), original_name: "x".into(), size: 1 }
+        Attachment { file_id, stored_name: "x".into(), original_name: "x".into(), size: 1, dimensions: None }
     }
 
     fn mark_read(&mut self) -> Operation {
@@ -287,6 +319,7 @@ impl<'a> Draw<'a> {
             original_name: self.dice.pick(&TEXTS).to_owned(),
             content_type: "image/png".into(),
             size: self.dice.below(1_000) as u64,
+            dimensions: self.dice.one_in(2).then_some(Dimensions { width: 3, height: 2 }),
             created_at: self.now(),
         }
     }

@@ -6,10 +6,11 @@ use std::time::Duration;
 use super::super::Store;
 use crate::model::{
     ConversationCursor, ConversationId, ConversationStatus, FileRecord, MessageId, MessageRange, SessionId,
-    Timestamp, User, UserId,
+    Timestamp, User, UserChange, UserId,
 };
 use crate::storage::{
-    ConversationRow, DeliveredMark, NewMessageRow, NewSession, RefreshToken, Result, StorageError, TokenHash,
+    ConversationRow, DeliveredMark, NewMessageRow, NewSession, PasswordRow, RefreshToken, Result,
+    StorageError, TokenHash, UserUpdate,
 };
 
 #[derive(Debug)]
@@ -17,10 +18,14 @@ pub(super) enum Operation {
     CreateAccount(User),
     UpsertHostUser(User),
     SetLastSeen(UserId, Timestamp),
+    ReplacePasswordHash(UserId, &'static str, &'static str),
+    ChangePassword(PasswordRow),
+    UpdateUser(UserId, UserChange, Timestamp),
     CreateSession(NewSession, RefreshToken),
     RotateRefreshToken { presented: TokenHash, next: RefreshToken, now: Timestamp, grace: Duration },
     RevokeSession(SessionId, Timestamp),
     RevokeSessionsOf(UserId, Timestamp),
+    DeleteEnded(Timestamp, u32),
     CreateConversation(ConversationRow),
     SetStatus(ConversationId, ConversationStatus, Timestamp),
     AddParticipants { id: ConversationId, users: Vec<UserId>, max: usize, at: Timestamp },
@@ -28,7 +33,8 @@ pub(super) enum Operation {
     AppendMessages(Vec<NewMessageRow>),
     MarkRead { user: UserId, messages: Vec<MessageId>, within: Option<ConversationId>, at: Timestamp },
     SetDelivered(Vec<DeliveredMark>),
-    CreateFile(FileRecord),
+    CreateFile(FileRecord, u64),
+    LoosenUnsentFiles { before: Timestamp, limit: u32, at: Timestamp },
     Messages { conversation: ConversationId, range: MessageRange, limit: u32, max_bytes: usize },
     Conversations { of: Option<UserId>, reader: UserId, after: Option<ConversationCursor>, limit: u32 },
     Migrate,
@@ -41,7 +47,24 @@ impl Operation {
             Self::CreateAccount(user) => answer(store.create_account(user, "hash").await),
             Self::UpsertHostUser(user) => answer(store.upsert_host_user(user).await),
             Self::SetLastSeen(user, at) => answer(store.set_last_seen(&[*user], *at).await),
-            Self::CreateSession(session, token) => answer(store.create_session(session, token).await),
+            Self::CreateSession(session, token) => answer(store.create_session(session, token, None).await),
+            Self::ReplacePasswordHash(user, old, new) => {
+                answer(store.replace_password_hash(*user, old, new).await)
+            }
+            Self::ChangePassword(new) => {
+                let ended = store.change_password(new).await;
+                answer(ended.map(|ended| ended.map(in_order)))
+            }
+            Self::UpdateUser(user, change, at) => {
+                let updated = store.update_user(*user, *change, *at).await;
+                answer(updated.map(|updated| match updated {
+                    UserUpdate::Updated { before, user, ended } => {
+                        UserUpdate::Updated { before, user, ended: in_order(ended) }
+                    }
+                    other => other,
+                }))
+            }
+            Self::DeleteEnded(before, limit) => answer(store.delete_ended(*before, *limit).await),
             Self::RotateRefreshToken { presented, next, now, grace } => {
                 answer(store.rotate_refresh_token(presented, next, *now, *grace).await)
             }
@@ -58,7 +81,10 @@ impl Operation {
                 answer(store.mark_read(*user, messages, *within, *at).await)
             }
             Self::SetDelivered(marks) => answer(store.set_delivered(marks).await),
-            Self::CreateFile(file) => answer(store.create_file(file).await),
+            Self::CreateFile(file, max_bytes) => answer(store.create_file(file, *max_bytes).await),
+            Self::LoosenUnsentFiles { before, limit, at } => {
+                answer(store.loosen_unsent_files(*before, *limit, *at).await)
+            }
             Self::Messages { conversation, range, limit, max_bytes } => {
                 answer(store.messages(*conversation, *range, *limit, *max_bytes).await)
             }
@@ -81,8 +107,10 @@ pub(super) fn answer<T: Debug>(result: Result<T>) -> String {
 
 /// For lists that come as the storage likes.
 pub(super) fn sorted<T: Ord>(list: Result<Vec<T>>) -> Result<Vec<T>> {
-    list.map(|mut items| {
-        items.sort();
-        items
-    })
+    list.map(in_order)
+}
+
+fn in_order<T: Ord>(mut items: Vec<T>) -> Vec<T> {
+    items.sort();
+    items
 }

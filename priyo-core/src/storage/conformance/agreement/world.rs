@@ -74,7 +74,7 @@ impl World {
                 _ => self.refused.push(new.id),
             },
             Operation::AppendMessages(batch) => self.tried.extend(batch.iter().cloned()),
-            Operation::CreateFile(file) => self.files.push((file.id, file.stored_name.clone())),
+            Operation::CreateFile(file, _) => self.files.push((file.id, file.stored_name.clone())),
             _ => {}
         }
         for known in &mut self.conversations {

@@ -3,13 +3,15 @@
 use serde_json::json;
 
 use super::super::operation::Described;
-use super::super::schema::{closed, constant, object, one_of, perhaps, reference, sized, text, yes_or_no};
+use super::super::schema::{
+    closed, constant, list, object, one_of, perhaps, reference, sent, sized, text, yes_or_no,
+};
 use crate::error::ErrorCode;
 
 pub(super) const GROUP: &str = "Accounts";
 
 pub(super) fn register() -> Described {
-    let password = text("8 characters to 1,024 bytes of UTF-8.");
+    let password = sent(text("8 characters to 1,024 bytes of UTF-8."));
     let username =
         text("Shown to others; unique without regard to case. Letters a-z, digits, `_`, `.` and `-`.");
     let mut username = sized(username, 3, 30);
@@ -40,10 +42,10 @@ pub(super) fn register() -> Described {
 }
 
 pub(super) fn login() -> Described {
-    let body = object([
-        ("email", json!({ "type": "string", "minLength": 1, "description": "Without regard to case." })),
-        ("password", sized(text("At most 1,024 bytes of UTF-8."), 1, 1024)),
-    ]);
+    let mut email = sent(text("Without regard to case."));
+    email["minLength"] = 1.into();
+    let body =
+        object([("email", email), ("password", sized(sent(text("At most 1,024 bytes of UTF-8.")), 1, 1024))]);
     let answer = object([("user", reference("UserWithPresence")), ("tokens", reference("Tokens"))]);
     Described::new("login", GROUP, "Log in")
         .says("Begins a session with an access token and a refresh token.")
@@ -58,7 +60,7 @@ pub(super) fn login() -> Described {
 }
 
 pub(super) fn refresh() -> Described {
-    let body = object([("refreshToken", text("The newest refresh token of the session."))]);
+    let body = object([("refreshToken", sent(text("The newest refresh token of the session.")))]);
     let answer =
         object([("message", constant("Tokens refreshed successfully")), ("tokens", reference("Tokens"))]);
     Described::new("refreshTokens", GROUP, "Refresh tokens")
@@ -96,4 +98,43 @@ pub(super) fn me() -> Described {
         "The caller's own user.",
         object([("user", reference("UserWithPresence"))]),
     )
+}
+
+pub(super) fn change_password() -> Described {
+    let current = sent(json!({
+        "type": "string", "maxLength": 1024, "description": "The password so far; at most 1,024 bytes of UTF-8.",
+    }));
+    let new = sized(sent(text("8 characters to 1,024 bytes of UTF-8.")), 8, 1024);
+    let body = object([("currentPassword", current), ("newPassword", new)]);
+    Described::new("changePassword", GROUP, "Change the password")
+        .says(
+            "All other sessions of the user end: their tokens are refused from now on and their sockets closed. This \
+             session goes on with the tokens that it has.",
+        )
+        .body(closed(body), true)
+        .answers(
+            200,
+            "The password is another one.",
+            object([("message", constant("Password changed successfully"))]),
+        )
+        .fails(ErrorCode::Forbidden, "The current password is another one. Nothing has changed.")
+        .fails(ErrorCode::Overloaded, "Too many passwords are being hashed. Nothing has changed.")
+}
+
+pub(super) fn list_sessions() -> Described {
+    let sessions = list(&reference("Session"), "The last used first.");
+    Described::new("listSessions", GROUP, "List one's sessions")
+        .says("The user's sessions that have not ended: one for each login, the last used first, at most a page.")
+        .answers(200, "The sessions.", object([("sessions", sessions)]))
+}
+
+pub(super) fn end_session() -> Described {
+    Described::new("endSession", GROUP, "End one of one's sessions")
+        .says(
+            "As a logout on that device: its tokens are refused from now on, and its sockets closed. It may be the \
+             session that asks.",
+        )
+        .segment("sessionId", "The session.")
+        .answers(200, "It has ended.", object([("message", constant("Session ended successfully"))]))
+        .fails(ErrorCode::NotFound, "There is no such session of the user, or it has ended already.")
 }

@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use super::super::operation::Described;
 use super::super::schema::{
-    closed, constant, ids, list as list_of, nullable_text, object, one_of, perhaps, reference, sized,
+    closed, constant, ids, list as list_of, nullable_text, object, one_of, perhaps, reference, sent, sized,
 };
 use super::limit_parameter;
 use crate::error::ErrorCode;
@@ -44,7 +44,7 @@ pub(super) fn create(limits: &Limits) -> Described {
     );
     let kind = one_of(&["DIRECT", "GROUP"], "A DIRECT conversation is between exactly two.");
     let body = object([("participantIds", participants), ("type", kind)]);
-    let name = sized(nullable_text("A title; ignored for a DIRECT conversation."), 0, 100);
+    let name = sized(sent(nullable_text("A title; ignored for a DIRECT conversation.")), 0, 100);
     let answer = object([
         ("message", constant("Conversation created successfully")),
         ("conversation", reference("Conversation")),

@@ -4,8 +4,8 @@ use serde_json::{Value, json};
 
 use super::super::operation::Described;
 use super::super::schema::{
-    closed, constant, count, ids, list as list_of, nullable_text, object, one_of, perhaps, reference, sized,
-    text, yes_or_no,
+    closed, constant, count, ids, list as list_of, nullable_text, object, one_of, perhaps, reference, sent,
+    sized, text, yes_or_no,
 };
 use super::limit_parameter;
 use crate::error::ErrorCode;
@@ -15,6 +15,9 @@ pub(super) const GROUP: &str = "Messages";
 
 const NOT_THERE: &str = "There is no such conversation, or none that the caller may see.";
 
+/// Something that is not white space as Unicode has it: what `\\S` means differs from engine to engine.
+const NOT_BLANK: &str = "[^\\t-\\r \\u0085\\u00a0\\u1680\\u2000-\\u200a\\u2028\\u2029\\u202f\\u205f\\u3000]";
+
 /// What makes a message, over REST and over sockets.
 pub(in super::super) fn new_message(limits: &Limits) -> Value {
     let (chars, bytes) = (limits.message_chars, limits.message_bytes);
@@ -22,29 +25,43 @@ pub(in super::super) fn new_message(limits: &Limits) -> Value {
         "The words: at most {chars} Unicode code points and {bytes} bytes of UTF-8, no NUL, stored and given back \
          exactly as sent. A TEXT must have some that are not white space; FILE and IMAGE may have none."
     );
-    let mut content = nullable_text(&content);
+    let mut content = sent(nullable_text(&content));
     content["maxLength"] = chars.into();
     let mut kind = one_of(&["TEXT", "FILE", "IMAGE"], "FILE and IMAGE carry a file, TEXT does not.");
     kind["default"] = "TEXT".into();
     let own_id = "The sender's own name for the message, such as a new UUID. With it a request can be repeated \
                   safely: the repeat gives the first message back.";
     let url = "The `url` of one's own upload, instead of `fileId`; a query in it does not count.";
-    let mut conversation = text("Where to say it.");
+    let mut conversation = sent(text("Where to say it."));
     conversation["minLength"] = 1.into();
     let mut body = perhaps(
         object([("conversationId", conversation)]),
         [
             ("content", content),
             ("type", kind),
-            ("clientMessageId", sized(nullable_text(own_id), 1, 128)),
-            ("fileId", nullable_text("The `id` of one's own upload.")),
-            ("fileUrl", nullable_text(url)),
+            ("clientMessageId", sized(sent(nullable_text(own_id)), 1, 128)),
+            ("fileId", sent(nullable_text("The `id` of one's own upload."))),
+            ("fileUrl", sent(nullable_text(url))),
             ("fileName", json!({ "description": "Accepted and ignored: the upload says it." })),
             ("fileSize", json!({ "description": "Accepted and ignored: the upload says it." })),
         ],
     );
-    body["anyOf"] =
-        json!([{ "required": ["content"] }, { "required": ["fileId"] }, { "required": ["fileUrl"] }]);
+    let (is_text, none) = (json!({ "type": "string" }), json!({ "type": "null" }));
+    let words = json!({ "type": "string", "pattern": NOT_BLANK });
+    let with_file = |name: &str| {
+        let mut kind =
+            json!({ "required": ["type", name], "properties": { "type": { "enum": ["FILE", "IMAGE"] } } });
+        kind["properties"][name] = is_text.clone();
+        kind
+    };
+    body["anyOf"] = json!([
+        {
+            "required": ["content"],
+            "properties": { "type": { "const": "TEXT" }, "content": words, "fileId": none, "fileUrl": none },
+        },
+        with_file("fileId"),
+        with_file("fileUrl"),
+    ]);
     body
 }
 

@@ -5,6 +5,7 @@ mod conversations;
 mod files;
 mod messages;
 mod pages;
+mod users;
 
 use serde_json::{Value, json};
 
@@ -16,11 +17,12 @@ pub(super) use messages::new_message;
 pub(super) use pages::Page;
 
 /// The groups that operations are shown in, with what holds for all of a group.
-pub(super) const GROUPS: [(&str, &str); 5] = [
+pub(super) const GROUPS: [(&str, &str); 6] = [
     (
         accounts::GROUP,
         "Accounts and tokens. Not there where the program around the engine has its own login.",
     ),
+    (users::GROUP, "For an ADMIN. Not there where the program around the engine has its own login."),
     (
         conversations::GROUP,
         "Who talks to whom. A conversation that one may not see answers as one that is not there.",
@@ -41,6 +43,11 @@ pub(super) fn described(operation: Operation, limits: &Limits) -> Described {
         Operation::Refresh => accounts::refresh(),
         Operation::Logout => accounts::logout(),
         Operation::Me => accounts::me(),
+        Operation::ChangePassword => accounts::change_password(),
+        Operation::ListSessions => accounts::list_sessions(),
+        Operation::EndSession => accounts::end_session(),
+        Operation::ListUsers => users::list(limits),
+        Operation::UpdateUser => users::update(),
         Operation::ListConversations => conversations::list(limits),
         Operation::CreateConversation => conversations::create(limits),
         Operation::GetConversation => conversations::get(),

@@ -1,15 +1,17 @@
-//! Password hashes: argon2id, off the async threads, bounded.
+//! Password hashes: made and checked off the async threads, a few at a time.
+
+mod hash;
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Instant;
 
-use argon2::password_hash::phc::{Output, ParamsString, PasswordHash, Salt};
-use argon2::{Algorithm, Argon2, Block, Params, Version};
+use argon2::Block;
 use tokio::sync::Semaphore;
 
 use crate::error::{Error, Result};
 use crate::limits::Limits;
-use crate::telemetry;
+use crate::{patience, telemetry};
 
 /// Hashes and checks passwords, a few at a time.
 #[derive(Debug)]
@@ -19,6 +21,25 @@ pub(crate) struct Hasher {
     admitted: Arc<AtomicUsize>,
     admit_at_most: usize,
     memory: Memory,
+}
+
+/// What came of looking at a password.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Verdict {
+    /// It is another one.
+    Wrong,
+    /// It is the one.
+    Right {
+        /// A hash to store in place of the one there is, which is of another program or another time.
+        better: Option<String>,
+    },
+}
+
+impl Verdict {
+    /// Whether it is the one.
+    pub(crate) fn is_right(&self) -> bool {
+        *self != Self::Wrong
+    }
 }
 
 /// What hashing works on, 19 MiB for each that runs, kept for the next one; when nothing is left to do, for one.
@@ -43,21 +64,33 @@ impl Hasher {
     ///
     /// # Errors
     ///
-    /// [`Error::Overloaded`] when too many wait already.
+    /// [`Error::Overloaded`] when too many wait already, or the wait is too long.
     pub(crate) async fn hash(&self, password: String) -> Result<String> {
-        self.run(move |memory| hash(&password, memory)).await
+        self.run(move |memory| hash::make(&password, memory)).await
     }
 
     /// Whether `password` is the one that `stored` was made of. Without `stored` it is not, after the same work.
     ///
     /// # Errors
     ///
-    /// [`Error::Overloaded`] when too many wait already.
-    pub(crate) async fn verify(&self, password: String, stored: Option<String>) -> Result<bool> {
+    /// [`Error::Overloaded`] when too many wait already, or the wait is too long.
+    pub(crate) async fn verify(&self, password: String, stored: Option<String>) -> Result<Verdict> {
         let known = stored.is_some();
         let stored = stored.unwrap_or_else(|| DECOY.to_owned());
-        let matches = self.run(move |memory| verify(&password, &stored, memory)).await?;
-        Ok(matches && known)
+        self.run(move |memory| {
+            if !hash::is_of(&stored, &password, memory)? || !known {
+                return Ok(Verdict::Wrong);
+            }
+            // In the same place of the queue: who got in is not sent away for this.
+            let better = hash::is_outdated(&stored)?.then(|| hash::make(&password, memory)).transpose()?;
+            Ok(Verdict::Right { better })
+        })
+        .await
+    }
+
+    /// Whether this is a hash that passwords can be verified against.
+    pub(crate) fn can_verify(text: &str) -> bool {
+        hash::is_one(text)
     }
 
     async fn run<T: Send + 'static>(
@@ -65,7 +98,8 @@ impl Hasher {
         work: impl FnOnce(&mut Vec<Block>) -> Result<T> + Send + 'static,
     ) -> Result<T> {
         let admitted = self.admit()?;
-        let permit = self.running.clone().acquire_owned().await.map_err(Error::internal)?;
+        let permit = patience::wait(self.running.clone().acquire_owned()).await.ok_or(Error::Overloaded)?;
+        let (permit, begun) = (permit.map_err(Error::internal)?, Instant::now());
         let memory = self.memory.clone();
         let hashing = tokio::task::spawn_blocking(move || {
             // The work goes on when its request is gone, so it is the work that holds the place.
@@ -80,7 +114,9 @@ impl Hasher {
             }
             result
         });
-        hashing.await.map_err(Error::internal)?
+        let result = hashing.await.map_err(Error::internal)?;
+        patience::spend(begun.elapsed());
+        result
     }
 
     fn admit(&self) -> Result<Admitted> {
@@ -110,56 +146,6 @@ impl Drop for Admitted {
     }
 }
 
-/// Argon2id with 19 MiB, two passes, one lane: OWASP's Password Storage Cheat Sheet, second choice of five equals.
-fn params() -> Result<Params> {
-    Params::new(19_456, 2, 1, None).map_err(failed)
-}
-
-fn hash(password: &str, memory: &mut Vec<Block>) -> Result<String> {
-    let params = params()?;
-    let mut salt = [0; 16];
-    getrandom::fill(&mut salt).map_err(failed)?;
-    let output = compute(Algorithm::Argon2id, Version::V0x13, &params, password, &salt, memory)?;
-    let hash = PasswordHash {
-        algorithm: Algorithm::Argon2id.ident(),
-        version: Some(Version::V0x13.into()),
-        params: ParamsString::try_from(&params).map_err(failed)?,
-        salt: Some(Salt::new(&salt).map_err(failed)?),
-        hash: Some(output),
-    };
-    Ok(hash.to_string())
-}
-
-/// Computes by the parameters that are in the hash: they may be those of another time.
-fn verify(password: &str, stored: &str, memory: &mut Vec<Block>) -> Result<bool> {
-    let stored = PasswordHash::new(stored).map_err(failed)?;
-    let algorithm = Algorithm::try_from(stored.algorithm.as_str()).map_err(failed)?;
-    let version = stored.version.map_or(Ok(Version::V0x13), Version::try_from).map_err(failed)?;
-    let params = Params::try_from(&stored).map_err(failed)?;
-    let (Some(salt), Some(expected)) = (stored.salt, stored.hash) else {
-        return Err(failed("a stored password hash has no salt or no hash"));
-    };
-    // This comparison takes the same time wherever they differ.
-    Ok(compute(algorithm, version, &params, password, &salt, memory)? == expected)
-}
-
-fn compute(
-    algorithm: Algorithm,
-    version: Version,
-    params: &Params,
-    password: &str,
-    salt: &[u8],
-    memory: &mut Vec<Block>,
-) -> Result<Output> {
-    memory.resize(params.block_count(), Block::default());
-    let mut output = [0; Params::DEFAULT_OUTPUT_LEN];
-    let argon2 = Argon2::new(algorithm, version, params.clone());
-    argon2
-        .hash_password_into_with_memory(password.as_bytes(), salt, &mut output, memory.as_mut_slice())
-        .map_err(failed)?;
-    Output::new(&output).map_err(failed)
-}
-
 fn failed(error: impl std::fmt::Display) -> Error {
     Error::internal(error.to_string())
 }
@@ -172,19 +158,32 @@ mod tests {
 
     #[test]
     fn the_decoy_takes_the_work_of_any_other_hash() {
-        let ours = hash("some password", &mut Vec::new()).unwrap();
+        let ours = hash::make("some password", &mut Vec::new()).unwrap();
         let params = |hash: &str| hash.split('$').take(4).map(str::to_owned).collect::<Vec<_>>();
         assert_eq!(params(DECOY), params(&ours));
-        assert!(verify("no account has this password", DECOY, &mut Vec::new()).unwrap());
+        assert!(hash::is_of(DECOY, "no account has this password", &mut Vec::new()).unwrap());
     }
 
     #[tokio::test]
     async fn nobody_logs_in_without_a_hash() {
         let hasher = Hasher::new(&Limits::default());
-        assert!(!hasher.verify("no account has this password".to_owned(), None).await.unwrap());
+        let verify = |password: &str, stored: Option<&str>| {
+            hasher.verify(password.to_owned(), stored.map(str::to_owned)).map(Result::unwrap)
+        };
+        assert_eq!(verify("no account has this password", None).await, Verdict::Wrong);
         let stored = hasher.hash("a password".to_owned()).await.unwrap();
-        assert!(hasher.verify("a password".to_owned(), Some(stored.clone())).await.unwrap());
-        assert!(!hasher.verify("another one".to_owned(), Some(stored)).await.unwrap());
+        assert_eq!(verify("a password", Some(&stored)).await, Verdict::Right { better: None });
+        assert_eq!(verify("another one", Some(&stored)).await, Verdict::Wrong);
+    }
+
+    #[tokio::test]
+    async fn a_hash_of_another_program_is_made_better() {
+        let hasher = Hasher::new(&Limits::default());
+        let theirs = "$2a$05$CCCCCCCCCCCCCCCCCCCCC.E5YPO9kmyuRGyh0XouQYb4YMJKvyOeW".to_owned();
+        let verdict = hasher.verify("U*U".to_owned(), Some(theirs)).await.unwrap();
+        let Verdict::Right { better: Some(better) } = verdict else { panic!("{verdict:?}") };
+        let verdict = hasher.verify("U*U".to_owned(), Some(better)).await.unwrap();
+        assert_eq!(verdict, Verdict::Right { better: None });
     }
 
     #[tokio::test]
@@ -197,6 +196,28 @@ mod tests {
         let refused = all.iter().filter(|result| matches!(result, Err(Error::Overloaded))).count();
         assert_eq!(refused, 2);
         assert!(attempt().await.is_ok());
+    }
+
+    #[cfg(feature = "__http")]
+    #[tokio::test]
+    async fn who_waits_in_line_and_is_served_spends_their_patience() {
+        use std::time::Duration;
+
+        let mut limits = Limits::default();
+        (limits.hashing_at_once, limits.hashing_queue) = (1, 1);
+        let hasher = Hasher::new(&limits);
+        let busy = hasher.running.clone().acquire_owned().await.unwrap();
+        let waited = Duration::from_millis(3_950);
+        let refused = patience::serve(waited, hasher.verify("a password".to_owned(), None)).await;
+        assert!(matches!(refused, Err(Error::Overloaded)), "{refused:?}");
+
+        drop(busy);
+        let served = patience::serve(Duration::ZERO, async {
+            let before = patience::left();
+            assert!(hasher.verify("a password".to_owned(), None).await.is_ok());
+            assert!(patience::left() < before);
+        });
+        served.await;
     }
 
     #[tokio::test]

@@ -1,0 +1,124 @@
+//! Many who log in at once: hashing their passwords holds up nobody else.
+
+use std::net::SocketAddr;
+use std::thread;
+use std::time::Duration;
+
+use axum::Router;
+use axum::http::StatusCode;
+use axum::routing::{get, post};
+use futures_util::future::join_all;
+use priyo_tests::{Answer, Database, ServerProcess, Wire, resident_bytes};
+use serde_json::json;
+use tokio::net::TcpListener;
+use tokio::sync::{oneshot, watch};
+use tokio::time::{Instant, sleep};
+
+use crate::chance::rounds;
+use crate::measures::Times;
+
+/// How many log in at once.
+const LOGINS: usize = 200;
+/// How long others may wait meanwhile. The aim on a machine of its own is a hundred milliseconds; what was measured is
+/// printed.
+const NOT_FELT: Duration = Duration::from_millis(500);
+/// What it may cost, in bytes.
+const MEMORY: u64 = 320 << 20;
+
+async fn log_in(wire: &Wire) -> Answer {
+    let account = json!({"email": "ada@example.com", "password": "correct horse"}).to_string();
+    wire.send("POST", "/api/auth/login", &[("content-type", "application/json")], account.into()).await
+}
+
+/// Asks for the health of a server until it is told to stop; says how long that took, and the most memory that the
+/// process had meanwhile.
+async fn look_at(wire: Wire, pid: Option<u32>, mut stop: watch::Receiver<bool>) -> (Times, u64) {
+    let (mut times, mut most) = (Times::default(), 0);
+    loop {
+        let begin = Instant::now();
+        wire.send("GET", "/health", &[], "".into()).await.expect(200);
+        times.note(begin.elapsed());
+        most = most.max(pid.map_or(0, resident_bytes));
+        tokio::select! {
+            () = sleep(Duration::from_millis(5)) => {}
+            _ = stop.wait_for(|stop| *stop) => return (times, most),
+        }
+    }
+}
+
+/// As many log in at once, some times; gives the answers, how long others waited meanwhile, and the most memory.
+async fn storm(addr: SocketAddr, pid: Option<u32>, times: u64) -> (Vec<Answer>, Times, u64) {
+    // Somebody else, on a connection of their own.
+    let [crowd, other] = [(); 2].map(|()| Wire::http(&format!("http://{addr}")));
+    let (stop, stopped) = watch::channel(false);
+    let looking = tokio::spawn(look_at(other, pid, stopped));
+    let mut answers = Vec::new();
+    for _ in 0..times {
+        answers.extend(join_all((0..LOGINS).map(|_| log_in(&crowd))).await);
+    }
+    stop.send(true).unwrap();
+    let (times, most) = looking.await.unwrap();
+    (answers, times, most)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_storm_of_logins_is_not_felt_by_others_and_what_is_too_much_is_refused() {
+    let server = ServerProcess::start(&Database::new()).await;
+    let account = json!({"email": "ada@example.com", "username": "ada", "password": "correct horse"});
+    let headers = [("content-type", "application/json")];
+    server.wire.send("POST", "/api/auth/register", &headers, account.to_string().into()).await.expect(201);
+    let begin = Instant::now();
+    log_in(&server.wire).await.expect(200);
+    let alone = begin.elapsed();
+    let base = resident_bytes(server.pid());
+
+    let (answers, times, most) = storm(server.addr, Some(server.pid()), rounds(5, 50)).await;
+    let (welcome, refused): (Vec<_>, Vec<_>) = answers.iter().partition(|answer| answer.status == 200);
+    println!("{} of {} logged in, one alone takes {alone:.1?}", welcome.len(), answers.len());
+    println!("health: {times}; {} MB, {} MB before", most >> 20, base >> 20);
+    for answer in &refused {
+        assert_eq!(answer.refusal(), (503, "overloaded".to_owned()));
+        assert!(answer.header("retry-after").parse::<u64>().unwrap() >= 1);
+    }
+    // As many as may run and wait at once, whatever becomes of the others.
+    assert!(welcome.len() >= 64, "{}", welcome.len());
+    let places = 64 + 2 * thread::available_parallelism().unwrap().get();
+    assert!(!refused.is_empty() || places >= LOGINS);
+    assert!(times.p99() < NOT_FELT, "{times}");
+    assert!(most < base + MEMORY, "{most}, {base} before");
+    // Nobody who was refused is locked out.
+    log_in(&server.wire).await.expect(200);
+    drop(server);
+
+    // The control: the same work where requests are served.
+    let (addr, _stop) = serve_logins_in_place(alone).await;
+    let (_, times, _) = storm(addr, None, 1).await;
+    println!("hashed where requests are served: {times}");
+    assert!(times.p99() > NOT_FELT, "{times}");
+}
+
+/// A server on threads of its own that takes so long for a login, and does it there and then. It stops when it is
+/// dropped.
+async fn serve_logins_in_place(takes: Duration) -> (SocketAddr, oneshot::Sender<()>) {
+    let (started, starting) = oneshot::channel();
+    let (stop, stopped) = oneshot::channel();
+    thread::spawn(move || {
+        let busy = async move || {
+            let begin = std::time::Instant::now();
+            while begin.elapsed() < takes {
+                std::hint::spin_loop();
+            }
+            StatusCode::OK
+        };
+        let app = Router::new().route("/api/auth/login", post(busy)).route("/health", get(async || "OK"));
+        tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap().block_on(async {
+            let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+            started.send(listener.local_addr().unwrap()).unwrap();
+            tokio::select! {
+                served = axum::serve(listener, app).into_future() => served.unwrap(),
+                _ = stopped => {}
+            }
+        });
+    });
+    (starting.await.unwrap(), stop)
+}
