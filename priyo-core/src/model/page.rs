@@ -23,7 +23,7 @@ pub enum MessageRange {
 }
 
 /// A part of a conversation's messages, oldest first.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct MessagePage {
     /// The messages.
     pub items: Vec<MessageWithReads>,

@@ -1,6 +1,6 @@
 //! Messages, and who has read them. How they are added is in [`append`](super::append).
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use async_trait::async_trait;
 use sqlx::Row;
@@ -20,72 +20,86 @@ use crate::storage::{
     Reading, Result,
 };
 
+/// A page of a conversation, as far as its reader may read it: as many of the messages next to an edge as have no more
+/// than so many bytes together, and at least one.
+///
+/// With the message at the edge comes what there is once: how the reader stands to the conversation, the senders, and
+/// all marks. A join would look a sender up for each message, and there are few of them. There is a row without a
+/// message when the page is empty, as it is for one who may not read, and none when there is no such conversation.
+macro_rules! page {
+    ($edge:literal, $beyond:literal, $order:literal, $reads:literal) => {
+        concat!(
+            "
+        WITH c AS (
+            SELECT c.id, c.created_by, c.kind, c.status, c.last_seq, ",
+            $edge,
+            " AS edge,
+                p.user_id IS NOT NULL AS is_participant, p.user_id IS NOT NULL OR $3 AS may_read,
+                COALESCE(p.delivered_seq, 0) AS delivered_seq
+            FROM conversations c
+            LEFT JOIN participants p ON p.conversation_id = $1 AND p.user_id = $2 AND p.left_seq IS NULL
+            WHERE c.id = $1
+        ), page AS (
+            SELECT m.*, m.seq = c.edge AS is_at_edge FROM c CROSS JOIN LATERAL (
+                SELECT m.*, sum(octet_length(m.content))
+                    OVER (ORDER BY m.seq ",
+            $order,
+            " ROWS UNBOUNDED PRECEDING) AS bytes
+                FROM (SELECT * FROM messages m WHERE c.may_read AND m.conversation_id = c.id AND m.",
+            $beyond,
+            "
+                    ORDER BY m.seq ",
+            $order,
+            " LIMIT $5) m
+            ) m
+            WHERE m.bytes <= $6 OR m.seq = c.edge
+        ), once AS MATERIALIZED (
+            SELECT c.*, s.*, r.* FROM c
+            CROSS JOIN (
+                SELECT array_agg(u.id) AS sender_ids, array_agg(u.username) AS sender_names,
+                    array_agg(u.avatar) AS sender_avatars, array_agg((
+                        SELECT true FROM participants p
+                        WHERE p.conversation_id = $1 AND p.user_id = u.id AND p.left_seq IS NULL
+                    )) AS are_present
+                FROM (SELECT DISTINCT sender_id FROM page) s JOIN users u ON u.id = s.sender_id
+            ) s
+            CROSS JOIN LATERAL (
+                SELECT array_agg(r.seq) AS seqs, array_agg(r.user_id) AS user_ids,
+                    array_agg(u.username) AS usernames, array_agg(r.read_at_ms) AS times
+                FROM message_reads r JOIN users u ON u.id = r.user_id
+                WHERE c.may_read AND r.conversation_id = c.id AND ",
+            $reads,
+            "
+            ) r
+        )
+        SELECT m.id, m.conversation_id, m.seq, m.sender_id, m.client_message_id, m.content, m.kind,
+            m.created_at_ms, f.id, f.stored_name, f.original_name, f.size, f.width, f.height,
+            o.is_participant, o.created_by, o.kind, o.status, o.last_seq, o.delivered_seq,
+            o.sender_ids, o.sender_names, o.sender_avatars, o.are_present,
+            o.seqs, o.user_ids, o.usernames, o.times
+        FROM c
+        LEFT JOIN page m ON true
+        LEFT JOIN files f ON f.id = m.file_id
+        LEFT JOIN once o ON m.is_at_edge IS NOT FALSE"
+        )
+    };
+}
+
 statements! {
-    /// A page that ends with a number, or with one counted from the newest; in it as many of the last messages as
-    /// have no more than so many bytes together, and at least one. All marks of its messages come with the first of
-    /// them. There is a row without a message when the page is empty, as it is for one who may not read, and none when
-    /// there is no such conversation.
-    BACKWARDS = "
-        SELECT c.last_seq,
-            m.id, m.conversation_id, m.seq, m.sender_id, u.username, u.avatar, m.client_message_id, m.content,
-            m.kind, m.created_at_ms, f.id, f.stored_name, f.original_name, f.size, f.width, f.height,
-            CASE WHEN m.seq = c.edge THEN r.seqs END, CASE WHEN m.seq = c.edge THEN r.user_ids END,
-            CASE WHEN m.seq = c.edge THEN r.usernames END, CASE WHEN m.seq = c.edge THEN r.times END,
-            c.is_participant, c.created_by, c.kind, c.status, c.last_seq, c.delivered_seq, s.user_id IS NOT NULL
-        FROM (
-            SELECT c.*, GREATEST(LEAST($4::bigint, c.last_seq - $7::bigint), 0) AS edge,
-                p.user_id IS NOT NULL AS is_participant, p.user_id IS NOT NULL OR $3 AS may_read,
-                COALESCE(p.delivered_seq, 0) AS delivered_seq
-            FROM conversations c
-            LEFT JOIN participants p ON p.conversation_id = $1 AND p.user_id = $2 AND p.left_seq IS NULL
-            WHERE c.id = $1
-        ) c
-        CROSS JOIN LATERAL (
-            SELECT array_agg(r.seq) AS seqs, array_agg(r.user_id) AS user_ids, array_agg(u.username) AS usernames,
-                array_agg(r.read_at_ms) AS times
-            FROM message_reads r JOIN users u ON u.id = r.user_id
-            WHERE c.may_read AND r.conversation_id = c.id AND r.seq > c.edge - $5 AND r.seq <= c.edge
-        ) r
-        LEFT JOIN LATERAL (
-            SELECT m.*, sum(octet_length(m.content)) OVER (ORDER BY m.seq DESC ROWS UNBOUNDED PRECEDING) AS bytes
-            FROM (SELECT * FROM messages m
-                WHERE c.may_read AND m.conversation_id = c.id AND m.seq <= c.edge ORDER BY m.seq DESC LIMIT $5) m
-        ) m ON m.bytes <= $6 OR m.seq = c.edge
-        LEFT JOIN users u ON u.id = m.sender_id
-        LEFT JOIN files f ON f.id = m.file_id
-        LEFT JOIN participants s
-            ON s.conversation_id = m.conversation_id AND s.user_id = m.sender_id AND s.left_seq IS NULL";
+    /// A page that ends with a number, or with one counted from the newest.
+    BACKWARDS = page!(
+        "GREATEST(LEAST($4::bigint, c.last_seq - $7::bigint), 0)",
+        "seq <= c.edge",
+        "DESC",
+        "r.seq > c.edge - $5 AND r.seq <= c.edge"
+    );
     /// The same from a number on.
-    FORWARDS = "
-        SELECT c.last_seq,
-            m.id, m.conversation_id, m.seq, m.sender_id, u.username, u.avatar, m.client_message_id, m.content,
-            m.kind, m.created_at_ms, f.id, f.stored_name, f.original_name, f.size, f.width, f.height,
-            CASE WHEN m.seq = c.edge THEN r.seqs END, CASE WHEN m.seq = c.edge THEN r.user_ids END,
-            CASE WHEN m.seq = c.edge THEN r.usernames END, CASE WHEN m.seq = c.edge THEN r.times END,
-            c.is_participant, c.created_by, c.kind, c.status, c.last_seq, c.delivered_seq, s.user_id IS NOT NULL
-        FROM (
-            SELECT c.*, LEAST($4, c.last_seq + 1) AS edge,
-                p.user_id IS NOT NULL AS is_participant, p.user_id IS NOT NULL OR $3 AS may_read,
-                COALESCE(p.delivered_seq, 0) AS delivered_seq
-            FROM conversations c
-            LEFT JOIN participants p ON p.conversation_id = $1 AND p.user_id = $2 AND p.left_seq IS NULL
-            WHERE c.id = $1
-        ) c
-        CROSS JOIN LATERAL (
-            SELECT array_agg(r.seq) AS seqs, array_agg(r.user_id) AS user_ids, array_agg(u.username) AS usernames,
-                array_agg(r.read_at_ms) AS times
-            FROM message_reads r JOIN users u ON u.id = r.user_id
-            WHERE c.may_read AND r.conversation_id = c.id AND r.seq >= c.edge AND r.seq < c.edge + $5
-        ) r
-        LEFT JOIN LATERAL (
-            SELECT m.*, sum(octet_length(m.content)) OVER (ORDER BY m.seq ROWS UNBOUNDED PRECEDING) AS bytes
-            FROM (SELECT * FROM messages m
-                WHERE c.may_read AND m.conversation_id = c.id AND m.seq >= c.edge ORDER BY m.seq LIMIT $5) m
-        ) m ON m.bytes <= $6 OR m.seq = c.edge
-        LEFT JOIN users u ON u.id = m.sender_id
-        LEFT JOIN files f ON f.id = m.file_id
-        LEFT JOIN participants s
-            ON s.conversation_id = m.conversation_id AND s.user_id = m.sender_id AND s.left_seq IS NULL";
+    FORWARDS = page!(
+        "LEAST($4, c.last_seq + 1)",
+        "seq >= c.edge",
+        "ASC",
+        "r.seq >= c.edge AND r.seq < c.edge + $5"
+    );
     /// Several spans, one after the other; of all of them together as many messages as have no more than so many
     /// bytes, and at least one.
     SPANS = "
@@ -137,7 +151,8 @@ impl MessageStore for PostgresStorage {
         max_bytes: usize,
     ) -> Result<MessagePage> {
         let part = Part { conversation, reader: None, range, limit, max_bytes };
-        self.read(part, |db, part| Box::pin(async { Ok(part.read(db).await?.0) })).await
+        let reading = self.read(part, |db, part| Box::pin(part.read(db))).await?;
+        Ok(reading.map(|reading| reading.page).unwrap_or_default())
     }
 
     async fn messages_for(
@@ -149,7 +164,7 @@ impl MessageStore for PostgresStorage {
         max_bytes: usize,
     ) -> Result<Option<Reading>> {
         let part = Part { conversation, reader: Some(reader), range, limit, max_bytes };
-        self.read(part, |db, part| Box::pin(reading(db, part))).await
+        self.read(part, |db, part| Box::pin(part.read(db))).await
     }
 
     async fn messages_in(&self, spans: &[MessageSpan], max_bytes: usize) -> Result<Vec<MessageWithReads>> {
@@ -184,29 +199,35 @@ impl MessageStore for PostgresStorage {
 
 /// Reads a message from sixteen columns, `first` being the number of the first.
 pub(super) fn message_at(row: &PgRow, first: usize) -> sqlx::Result<Message> {
-    let attachment = match get_opt(row, first + 10)? {
+    let sender = UserBrief {
+        id: get(row, first + 3)?,
+        username: row.try_get(first + 4)?,
+        avatar: row.try_get(first + 5)?,
+    };
+    message_of(row, first, first + 6, sender)
+}
+
+/// Reads a message from three columns and ten others; `rest` is the number of the first of those.
+fn message_of(row: &PgRow, first: usize, rest: usize, sender: UserBrief) -> sqlx::Result<Message> {
+    let attachment = match get_opt(row, rest + 4)? {
         None => None,
         Some(file_id) => Some(Attachment {
             file_id,
-            stored_name: row.try_get(first + 11)?,
-            original_name: row.try_get(first + 12)?,
-            size: get(row, first + 13)?,
-            dimensions: files::dimensions(row, first + 14)?,
+            stored_name: row.try_get(rest + 5)?,
+            original_name: row.try_get(rest + 6)?,
+            size: get(row, rest + 7)?,
+            dimensions: files::dimensions(row, rest + 8)?,
         }),
     };
     Ok(Message {
         id: get(row, first)?,
         conversation_id: get(row, first + 1)?,
         seq: get(row, first + 2)?,
-        sender: UserBrief {
-            id: get(row, first + 3)?,
-            username: row.try_get(first + 4)?,
-            avatar: row.try_get(first + 5)?,
-        },
-        client_message_id: row.try_get(first + 6)?,
-        content: row.try_get(first + 7)?,
-        kind: get(row, first + 8)?,
-        created_at: get(row, first + 9)?,
+        sender,
+        client_message_id: row.try_get(rest)?,
+        content: row.try_get(rest + 1)?,
+        kind: get(row, rest + 2)?,
+        created_at: get(row, rest + 3)?,
         attachment,
     })
 }
@@ -222,11 +243,10 @@ struct Part {
 }
 
 impl Part {
-    /// Reads it, and what comes with the first row.
-    async fn read(&self, db: &mut Connection) -> Result<(MessagePage, Vec<PgRow>), Failure> {
+    /// Reads it; gives nothing when there is no such conversation.
+    async fn read(&self, db: &mut Connection) -> Result<Option<Reading>, Failure> {
         let rows = self.statement(db).fetch_all(&mut db.inner).await?;
-        let page = page(&rows, matches!(self.range, MessageRange::After(_)))?;
-        Ok((page, rows))
+        Ok(reading(&rows, matches!(self.range, MessageRange::After(_)))?)
     }
 
     /// The numbers have no gaps, so where a page begins is plain arithmetic, at any depth.
@@ -254,15 +274,32 @@ impl Part {
     }
 }
 
-fn page(rows: &[PgRow], is_forwards: bool) -> sqlx::Result<MessagePage> {
-    let last_seq = rows.first().map_or(Ok(0), |row| get(row, 0))?;
+fn reading(rows: &[PgRow], is_forwards: bool) -> sqlx::Result<Option<Reading>> {
+    let mut once = None;
+    for row in rows {
+        if row.try_get::<Option<bool>, _>(14)?.is_some() {
+            once = Some(row);
+        }
+    }
+    let Some(once) = once else { return Ok(None) };
+    let standing = standing_at(once, 14)?;
+    let (mut senders, mut present) = (HashMap::new(), Vec::new());
+    let (ids, names) = (get_all(once, 20)?, get_all(once, 21)?);
+    let (avatars, are_present) = (get_all(once, 22)?, get_all::<Option<bool>>(once, 23)?);
+    for (((Db(id), username), avatar), is_present) in ids.zip(names).zip(avatars).zip(are_present) {
+        if is_present.is_some() {
+            present.push(id);
+        }
+        senders.insert(id, UserBrief { id, username, avatar });
+    }
     let mut reads = BTreeMap::new();
+    add_reads_at(once, 24, &mut reads)?;
     let mut messages = Vec::with_capacity(rows.len());
     for row in rows {
-        if get_opt::<MessageId>(row, 1)?.is_some() {
-            messages.push(message_at(row, 1)?);
-            add_reads_at(row, 17, &mut reads)?;
-        }
+        let Some(sender) = get_opt::<UserId>(row, 3)? else { continue };
+        let sender =
+            senders.get(&sender).ok_or_else(|| sqlx::Error::Decode("a message without its sender".into()))?;
+        messages.push(message_of(row, 0, 4, sender.clone())?);
     }
     messages.sort_unstable_by_key(|message| message.seq);
     let items: Vec<_> = messages
@@ -270,23 +307,12 @@ fn page(rows: &[PgRow], is_forwards: bool) -> sqlx::Result<MessagePage> {
         .map(|message| MessageWithReads { reads: in_order(reads.remove(&message.seq)), message })
         .collect();
     let has_more = match (items.first(), items.last()) {
-        (Some(_), Some(last)) if is_forwards => last.message.seq < last_seq,
+        (Some(_), Some(last)) if is_forwards => last.message.seq < standing.last_seq,
         (Some(first), Some(_)) => first.message.seq > 1,
         _ => false,
     };
-    Ok(MessagePage { items, has_more, last_seq })
-}
-
-async fn reading(db: &mut Connection, part: &Part) -> Result<Option<Reading>, Failure> {
-    let (page, rows) = part.read(db).await?;
-    let Some(first) = rows.first() else { return Ok(None) };
-    let mut present = BTreeSet::new();
-    for row in &rows {
-        if row.try_get(27)? {
-            present.insert(get(row, 4)?);
-        }
-    }
-    Ok(Some(Reading { standing: standing_at(first, 21)?, page, present: present.into_iter().collect() }))
+    let page = MessagePage { items, has_more, last_seq: standing.last_seq };
+    Ok(Some(Reading { standing, page, present }))
 }
 
 async fn messages_in(
