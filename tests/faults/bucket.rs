@@ -8,7 +8,7 @@ use serde_json::json;
 use tokio::net::TcpListener;
 
 use crate::chance::rounds;
-use crate::uploads::{begin, until};
+use crate::uploads::{assert_refused_within, begin, until};
 
 const CLEAN_WITHIN: Duration = Duration::from_secs(5);
 /// More than two parts.
@@ -111,6 +111,20 @@ async fn a_file_in_a_bucket_that_nobody_sends_is_gone_with_its_thumbnail() {
     let file = alice.uploads("a.png", png.get_ref()).await.expect(200).json()["file"].clone();
     alice.get(format!("{}&size=thumb", file["url"].as_str().unwrap())).await.expect(200);
     assert_eq!(bucket.objects().await.len(), 2);
+
+    until_clean(&bucket, &database).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn two_gigabytes_for_a_bucket_are_refused_in_the_memory_of_one_part() {
+    let Some(bucket) = TestBucket::new().await else { return };
+    let (database, url) = (Database::new(), bucket.url());
+    let server =
+        ServerProcess::start_with(&database, &bucket.settings(&url, &[("UNSENT_FILE_TTL", "2s")])).await;
+    let alice = server.customer("alice").await;
+
+    // The store takes no part of less than five megabytes, and what is no more than one goes there at once.
+    assert_refused_within(7 << 20, &server, &alice).await;
 
     until_clean(&bucket, &database).await;
 }

@@ -107,7 +107,7 @@ impl ChatEngine {
     /// Stores a file, which only the caller may read until they send it in a message. One that is not sent within
     /// `limits.unsent_file_ttl` is removed.
     ///
-    /// The bytes are read as they are written, a few hundred kilobytes at a time on a local disk. Whatever goes
+    /// The bytes are read as they are written, about a hundred kilobytes at a time on a local disk. Whatever goes
     /// wrong, and whoever goes away, nothing is left of an upload that was not answered with `Ok`; what this process
     /// cannot take away when it happens is taken away later, also by another one.
     ///

@@ -105,7 +105,7 @@ pub(crate) trait Notes: Send + Sync {
 const REMOTE_PART: usize = 5 * 1024 * 1024;
 
 /// On a disk small parts are as good, and cost less memory.
-const LOCAL_PART: usize = 256 * 1024;
+const LOCAL_PART: usize = 64 * 1024;
 
 const NOT_ALLOWED: Error = Error::UnsupportedMediaType("File type not allowed");
 

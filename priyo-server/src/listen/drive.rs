@@ -21,6 +21,9 @@ use super::body::{Timed, Tracked};
 use super::io::{Shared, Watch, Watched};
 use super::{Listen, Seat, address};
 
+/// hyper takes no smaller one.
+const LEAST_BUFFER: usize = 8 * 1024;
+
 /// Serves `app` on a connection until it is over, an upgraded one too. The seat is free afterwards.
 pub(super) async fn drive<S>(
     stream: TcpStream,
@@ -48,6 +51,9 @@ pub(super) async fn drive<S>(
             .header_read_timeout(None)
             .max_header_size(settings.header_bytes)
             .max_headers(settings.headers)
+            // A head fits, and no more: of a body that comes fast this is what is read at once, and each piece of it keeps
+            // all of it in memory.
+            .max_buf_size(settings.header_bytes.max(LEAST_BUFFER))
             .serve_connection(TokioIo::new(io), answering)
             .with_upgrades(),
     );

@@ -8,6 +8,7 @@ mod extract;
 mod messages;
 mod operations;
 mod percent;
+mod portions;
 mod query;
 mod sessions;
 mod status;

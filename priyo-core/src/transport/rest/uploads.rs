@@ -6,11 +6,12 @@ use axum::http::header::{self, HeaderMap};
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use futures_util::{Stream, StreamExt, TryStreamExt, future, stream};
-use multer::{Constraints, Field, Multipart, SizeLimit};
+use multer::{Field, Multipart};
 use serde_json::json;
 
 use super::extract::{declared_length, is_limit};
 use super::percent;
+use super::portions::{FileBytes, Portions};
 use crate::auth::Caller;
 use crate::engine::ChatEngine;
 use crate::error::{Error, Result};
@@ -23,7 +24,8 @@ const FIELD: &str = "file";
 /// Most parts of a form; more than the file and a few words beside it nobody needs.
 const PARTS: usize = 16;
 
-/// What a form may have beside its file, in bytes: boundaries, headers of parts, short fields.
+/// What a form may have beside its file, in bytes: boundaries, headers of parts, short fields, and a portion that was not
+/// looked at yet.
 const OVERHEAD: u64 = 64 * 1024;
 
 /// Most bytes in the headers of one part.
@@ -54,6 +56,7 @@ struct Form {
     /// Parts that may still come.
     left: usize,
     max_bytes: u64,
+    file: FileBytes,
 }
 
 impl Form {
@@ -64,15 +67,16 @@ impl Form {
         if declared_length(request.headers()).is_some_and(|length| length > max_form) {
             return Err(too_large(max_bytes));
         }
-        let limits = Constraints::new().size_limit(SizeLimit::new().whole_stream(max_form));
-        let parts = Multipart::with_constraints(request.into_body().into_data_stream(), boundary, limits);
-        Ok(Self { parts, left: PARTS, max_bytes })
+        let file = FileBytes::default();
+        let portions = Portions::of(request.into_body().into_data_stream(), file.clone(), OVERHEAD);
+        Ok(Self { parts: Multipart::new(portions, boundary), left: PARTS, max_bytes, file })
     }
 
     /// The file of the form; what comes before it is passed over.
     async fn file(&mut self) -> Result<(NewFile, Field<'static>)> {
         let mut others = false;
-        while let Some(field) = self.next().await? {
+        // A file in another field may be more than a form may have beside its own.
+        while let Some(field) = self.next().await.map_err(|error| if others { NO_FILE } else { error })? {
             let Some(name) = file_name(&field) else { continue };
             if field.name() != Some(FIELD) {
                 others = true;
@@ -90,8 +94,9 @@ impl Form {
 
     /// The bytes of the file, and an error at their end if the form then goes on with another file, or breaks off.
     fn bytes_of(mut self, field: Field<'static>) -> impl Stream<Item = Result<Bytes>> + Send + 'static {
-        let max_bytes = self.max_bytes;
+        let (max_bytes, file) = (self.max_bytes, self.file.clone());
         let bytes = field.map_err(move |error| refusal(&error, max_bytes));
+        let bytes = bytes.inspect_ok(move |piece| file.add(piece));
         let end = stream::once(async move { self.has_no_more_files().await });
         bytes.chain(end.try_filter_map(|()| future::ok(None)))
     }
@@ -141,9 +146,7 @@ fn too_large(max_bytes: u64) -> Error {
 
 fn refusal(error: &multer::Error, max_bytes: u64) -> Error {
     match error {
-        multer::Error::StreamSizeExceeded { .. } | multer::Error::FieldSizeExceeded { .. } => {
-            too_large(max_bytes)
-        }
+        // Of a host program's around the router.
         multer::Error::StreamReadFailed(cause) if is_limit(cause.as_ref()) => too_large(max_bytes),
         _ => MALFORMED,
     }
