@@ -76,7 +76,8 @@ pub struct Limits {
     /// How often it is stored that a user who is online is there: a crash forgets no more of when they were last
     /// seen.
     pub presence_renewal: Duration,
-    /// Most password hashings at once; 0 means twice the number of cores.
+    /// Most password hashings at once; 0 means one for each core. More would not be done sooner: they only take memory,
+    /// and turns from the threads that serve requests.
     pub hashing_at_once: usize,
     /// Most password hashings that wait; more are refused as `overloaded`.
     pub hashing_queue: usize,

@@ -53,8 +53,10 @@ const DECOY: &str =
 
 impl Hasher {
     pub(crate) fn new(limits: &Limits) -> Self {
-        let cores = std::thread::available_parallelism().map_or(1, usize::from);
-        let at_once = if limits.hashing_at_once == 0 { 2 * cores } else { limits.hashing_at_once };
+        let at_once = match limits.hashing_at_once {
+            0 => std::thread::available_parallelism().map_or(1, usize::from),
+            at_once => at_once,
+        };
         let admit_at_most = at_once + limits.hashing_queue;
         let (running, admitted) = (Arc::new(Semaphore::new(at_once)), Arc::default());
         Self { running, admitted, admit_at_most, memory: Memory::default() }
