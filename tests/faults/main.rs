@@ -38,6 +38,7 @@ mod postgres;
 mod power_loss;
 mod presence;
 mod recorded;
+mod refreshing;
 mod slowloris;
 mod soak;
 mod stalled;
