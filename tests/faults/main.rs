@@ -32,6 +32,7 @@ mod model;
 mod mutation;
 mod network_cuts;
 mod nodes;
+mod one_at_a_time;
 mod own_mounts;
 mod panicking;
 mod postgres;
