@@ -8,6 +8,7 @@ mod administration;
 mod browser;
 mod cases;
 mod controls;
+mod costs;
 mod files;
 mod input;
 mod objects;

@@ -48,10 +48,15 @@ async fn bombs_in_the_head_are_refused_quickly() {
     ];
     let server = serve(patient()).await;
     for (bomb, expected) in bombs {
-        let start = Instant::now();
-        let answer = ask(server.address, &bomb).await;
-        assert!(answer.starts_with(expected), "{expected}: {answer}");
-        assert!(start.elapsed() < Duration::from_secs(1), "{expected}: {:?}", start.elapsed());
+        // The shortest of some: what makes another one longer is the machine.
+        let mut took = Duration::MAX;
+        for _ in 0..5 {
+            let start = Instant::now();
+            let answer = ask(server.address, &bomb).await;
+            assert!(answer.starts_with(expected), "{expected}: {answer}");
+            took = took.min(start.elapsed());
+        }
+        assert!(took < Duration::from_millis(50), "{expected}: {took:?}");
     }
     assert_eq!(server.asked.load(Ordering::SeqCst), 0);
 }
