@@ -79,31 +79,25 @@ fn introduction(limits: &Limits) -> String {
     )
 }
 
+/// Headers of answers. Those of each answer are always there, which a reader may not assume unless it is said.
 fn headers() -> Value {
-    let text = |description: &str| json!({ "description": description, "schema": { "type": "string" } });
+    let of = |description: &str, schema: Value| json!({ "description": description, "required": true, "schema": schema });
+    let text = |description: &str| of(description, json!({ "type": "string" }));
+    let number =
+        |description: &str, least: u8| of(description, json!({ "type": "integer", "minimum": least }));
     json!({
-        "RequestId": {
-            "description": "The request's id: the client's own if it is `[A-Za-z0-9-]{1,64}`, else a new one.",
-            "required": true,
-            "schema": { "type": "string", "pattern": "^[A-Za-z0-9-]{1,64}$" },
-        },
-        "RetryAfter": {
-            "description": "In how many seconds to try again.",
-            "schema": { "type": "integer", "minimum": 1 },
-        },
-        "RateLimitLimit": {
-            "description": "How many may be made at once.",
-            "schema": { "type": "integer", "minimum": 1 },
-        },
-        "RateLimitRemaining": {
-            "description": "How many may still be made now.",
-            "schema": { "type": "integer", "minimum": 0 },
-        },
-        "RateLimitReset": {
-            "description": "In how many seconds all of them may be made again, if none is made until then; of 429, when \
-                            the next one may.",
-            "schema": { "type": "integer", "minimum": 0 },
-        },
+        "RequestId": of(
+            "The request's id: the client's own if it is `[A-Za-z0-9-]{1,64}`, else a new one.",
+            json!({ "type": "string", "pattern": "^[A-Za-z0-9-]{1,64}$" }),
+        ),
+        "RetryAfter": number("In how many seconds to try again.", 1),
+        "RateLimitLimit": number("How many may be made at once.", 1),
+        "RateLimitRemaining": number("How many may still be made now.", 0),
+        "RateLimitReset": number(
+            "In how many seconds all of them may be made again, if none is made until then; of 429, when the next one \
+             may.",
+            0,
+        ),
         "WwwAuthenticate": text("Always `Bearer`."),
         "Allow": text("The methods that the path takes."),
     })
