@@ -207,6 +207,9 @@ pub trait Transport: Debug + Send + Sync {
     fn deliver(&self, audience: &Audience, event: &Event) -> Vec<UserId>;
 
     /// Ends what rests on an access that has ended. When this returns, nothing more is handed to it.
+    ///
+    /// It may be told of the same one more than once, as when a token of a session is used that has ended: whoever ended
+    /// it may have had no answer from the storage, so that nobody was told then.
     fn revoke(&self, revocation: &Revocation);
 
     /// Ends every connection, telling each that it may come back. Bounded in time by the caller.
