@@ -1,10 +1,13 @@
 //! An engine with data in it, for benches that need no server.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
 
 use priyo_core::events::Transport;
 use priyo_core::model::{
-    Clock, ConversationId, ConversationKind, MessageId, MessageKind, Role, Timestamp, User, UserId,
+    Clock, ConversationId, ConversationKind, MessageId, MessageKind, NewMessage, Role, Timestamp, User,
+    UserId,
 };
 use priyo_core::storage::postgres::PostgresStorage;
 use priyo_core::storage::sqlite::SqliteStorage;
@@ -111,6 +114,41 @@ impl World {
                 Self::on(PostgresStorage::open(&url).await?, None, size, transport, rates).await
             }
         }
+    }
+
+    /// Sends a message of one of the users.
+    ///
+    /// # Panics
+    ///
+    /// When it is not accepted: the numbers would say nothing.
+    pub async fn say(&self, who: usize) {
+        let conversation = self.conversations[who % self.conversations.len()];
+        let sent = self.engine.send_message(&self.users[who], NewMessage::text(conversation, TEXT)).await;
+        assert!(sent.is_ok(), "{sent:?}");
+    }
+
+    /// How long so many messages take, when each user waits for their own before they send the next.
+    ///
+    /// # Panics
+    ///
+    /// As [`say`](Self::say).
+    pub async fn say_together(self: &Arc<Self>, times: u64) -> Duration {
+        let taken = Arc::new(AtomicU64::new(0));
+        let began = Instant::now();
+        let tasks: Vec<_> = (0..self.users.len())
+            .map(|who| {
+                let (world, taken) = (self.clone(), taken.clone());
+                tokio::spawn(async move {
+                    while taken.fetch_add(1, Ordering::Relaxed) < times {
+                        world.say(who).await;
+                    }
+                })
+            })
+            .collect();
+        for task in tasks {
+            assert!(task.await.is_ok());
+        }
+        began.elapsed()
     }
 
     async fn on(
