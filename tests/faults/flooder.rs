@@ -4,10 +4,9 @@ use std::time::Duration;
 
 use priyo_tests::{Came, Database, Memory, Person, ServerProcess, resident_bytes, skipped};
 use serde_json::json;
-use tokio::sync::watch;
 use tokio::time::{Instant, sleep};
 
-use crate::measures::Times;
+use crate::bystander::Bystander;
 
 /// What the flooder would send in [`LONG`], and how much at once before it looks at the answers.
 const SENDS: usize = 50_000;
@@ -18,8 +17,6 @@ const BURST: usize = 60;
 const EACH_SECOND: usize = 5;
 /// What the server may have of memory.
 const BYTES: u64 = 256 << 20;
-/// Requests of somebody else, before and during, at most.
-const OTHERS: usize = 300;
 
 /// What became of the sends.
 #[derive(Debug, Default)]
@@ -76,21 +73,6 @@ async fn flood(server: &ServerProcess, person: &Person, conversation: &str) -> A
     answers
 }
 
-/// What somebody else does meanwhile, until told to stop.
-async fn ask(person: &Person, mut stop: watch::Receiver<bool>) -> Times {
-    let mut times = Times::default();
-    for _ in 0..OTHERS {
-        let begin = Instant::now();
-        person.get("/api/auth/me").await.expect(200);
-        times.note(begin.elapsed());
-        tokio::select! {
-            () = sleep(LONG / u32::try_from(OTHERS).unwrap()) => {}
-            _ = stop.wait_for(|stop| *stop) => break,
-        }
-    }
-    times
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn a_flood_of_sends_is_refused_and_turned_out_and_costs_little() {
     let database = Database::new();
@@ -102,17 +84,15 @@ async fn a_flood_of_sends_is_refused_and_turned_out_and_costs_little() {
     };
     let (mallory, alice) = (server.customer("mallory").await, server.customer("alice").await);
     let conversation = mallory.starts_group_with(&[&alice]).await;
-    let (stop, stopped) = watch::channel(false);
-    let before = ask(&alice, stopped.clone()).await;
+    let bystander = || Bystander::start(server.addr, "/api/auth/me", &alice.token, None);
+    let asking = bystander();
+    sleep(LONG / 2).await;
+    let (before, _) = asking.stop().await;
 
-    let begin = Instant::now();
-    let flooding = async {
-        let answers = flood(&server, &mallory, &conversation).await;
-        stop.send(true).unwrap();
-        answers
-    };
-    let (answers, during) = tokio::join!(flooding, ask(&alice, stopped));
+    let (asking, begin) = (bystander(), Instant::now());
+    let answers = flood(&server, &mallory, &conversation).await;
     let took = begin.elapsed();
+    let (during, _) = asking.stop().await;
     let resident = resident_bytes(server.pid());
     println!("{answers:?} in {took:.1?}, {} MB resident", resident >> 20);
     println!("somebody else: {before} before, {during} during");

@@ -2,8 +2,6 @@
 
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::Duration;
 
@@ -15,8 +13,9 @@ use priyo_tests::{Answer, Database, ServerProcess, Wire, resident_bytes};
 use serde_json::json;
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
-use tokio::time::{Instant, sleep};
+use tokio::time::Instant;
 
+use crate::bystander::Bystander;
 use crate::chance::rounds;
 use crate::measures::Times;
 
@@ -38,45 +37,9 @@ async fn log_in(wire: &Wire) -> Answer {
     wire.send("POST", "/api/auth/login", &[("content-type", "application/json")], account.into()).await
 }
 
-/// Somebody else, who asks for the health of a server.
-struct Other {
-    stop: Arc<AtomicBool>,
-    asking: thread::JoinHandle<(Times, u64)>,
-}
-
-impl Other {
-    /// On a thread of their own, so that what they wait for is the server and not the crowd's own work.
-    fn start(addr: SocketAddr, pid: Option<u32>) -> Self {
-        let stop = Arc::new(AtomicBool::new(false));
-        let stopped = stop.clone();
-        let asking = thread::spawn(move || {
-            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-            runtime.block_on(async {
-                let wire = Wire::http(&format!("http://{addr}"));
-                let (mut times, mut most) = (Times::default(), 0);
-                while !stopped.load(Ordering::Relaxed) {
-                    let begin = Instant::now();
-                    wire.send("GET", "/health", &[], "".into()).await.expect(200);
-                    times.note(begin.elapsed());
-                    most = most.max(pid.map_or(0, resident_bytes));
-                    sleep(Duration::from_millis(5)).await;
-                }
-                (times, most)
-            })
-        });
-        Self { stop, asking }
-    }
-
-    /// How long each answer took, and the most memory that the process had meanwhile.
-    async fn stop(self) -> (Times, u64) {
-        self.stop.store(true, Ordering::Relaxed);
-        tokio::task::spawn_blocking(|| self.asking.join().unwrap()).await.unwrap()
-    }
-}
-
 /// As many log in at once, some times; gives the answers, how long others waited meanwhile, and the most memory.
 async fn storm(addr: SocketAddr, pid: Option<u32>, times: u64) -> (Vec<Answer>, Times, u64) {
-    let (crowd, other) = (Wire::http(&format!("http://{addr}")), Other::start(addr, pid));
+    let (crowd, other) = (Wire::http(&format!("http://{addr}")), Bystander::start(addr, "/health", "", pid));
     let mut answers = Vec::new();
     for _ in 0..times {
         answers.extend(join_all((0..LOGINS).map(|_| log_in(&crowd))).await);

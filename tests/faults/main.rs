@@ -8,6 +8,7 @@
 
 mod backup;
 mod bucket;
+mod bystander;
 mod chance;
 mod checker;
 mod clock;
