@@ -97,7 +97,7 @@ async fn however_fast_its_events_come_one_of_a_socket_is_handled_at_a_time() {
 
     let (asked, most) = doorman.has_seen();
     println!("{handled} of {EVENTS} were handled, {most} at once");
-    assert!(handled > 64 && asked >= handled, "{handled} were handled, he was asked {asked} times");
+    assert!(handled >= 64 && asked >= handled, "{handled} were handled, he was asked {asked} times");
     assert_eq!(most, 1);
 }
 
