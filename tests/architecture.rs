@@ -12,13 +12,14 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("model", &["error"]),
     ("error", &["model"]),
     ("rates", &[]),
+    ("widget", &["error"]),
     ("limits", &["error", "model", "rates"]),
     ("events", &["model"]),
     ("storage", &["error", "model", "storage_conformance"]),
     ("files", &["error", "limits", "model", "storage"]),
     ("auth", &["error", "limits", "model", "storage"]),
-    ("engine", &["auth", "error", "events", "files", "limits", "model", "rates", "storage"]),
-    ("transport", &["auth", "engine", "error", "events", "files", "limits", "model", "rates"]),
+    ("engine", &["auth", "error", "events", "files", "limits", "model", "rates", "storage", "widget"]),
+    ("transport", &["auth", "engine", "error", "events", "files", "limits", "model", "rates", "widget"]),
     ("lib", &["transport"]),
 ];
 
@@ -43,7 +44,8 @@ const ONLY_IN: &[(&str, &[&str])] = &[
     ("bcrypt", &["auth/password"]),
     ("governor", &["engine/limiter"]),
     ("jsonwebtoken", &["auth/token"]),
-    ("aws_lc_rs", &["auth/links"]),
+    ("aws_lc_rs", &["auth/links", "auth/identity"]),
+    ("rust_embed", &["transport/web"]),
     ("object_store", &["files"]),
     ("multer", &["transport/rest", "files"]),
     // Settings and the time come from outside, so that a host and a test can choose them.

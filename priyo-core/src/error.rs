@@ -6,7 +6,7 @@ use std::time::Duration;
 use serde::{Serialize, Serializer};
 use serde_json::{Map, Value, json};
 
-use crate::model::{ConversationId, Role};
+use crate::model::{ConversationId, Role, UserBrief};
 use crate::telemetry;
 
 /// What an engine call gives.
@@ -71,9 +71,12 @@ pub enum Error {
     /// Something of that name is there already.
     #[error("{0}")]
     Conflict(&'static str),
-    /// The two have an open direct conversation already.
+    /// The two have an open direct conversation already, or the visitor one of support.
     #[error("Direct conversation already exists")]
     DirectExists(ConversationId),
+    /// Somebody else has taken the support conversation on.
+    #[error("Conversation was claimed already")]
+    AlreadyClaimed(UserBrief),
     /// The conversation takes no more messages.
     #[error("Conversation is closed")]
     ConversationClosed,
@@ -138,6 +141,7 @@ pub enum ErrorCode {
     UnknownEvent,
     Conflict,
     DirectExists,
+    AlreadyClaimed,
     ConversationClosed,
     ClientIdReused,
     PayloadTooLarge,
@@ -167,6 +171,7 @@ impl ErrorCode {
             Self::UnknownEvent => "unknown_event",
             Self::Conflict => "conflict",
             Self::DirectExists => "direct_exists",
+            Self::AlreadyClaimed => "already_claimed",
             Self::ConversationClosed => "conversation_closed",
             Self::ClientIdReused => "client_id_reused",
             Self::PayloadTooLarge => "payload_too_large",
@@ -191,7 +196,11 @@ impl ErrorCode {
             Self::Forbidden => 403,
             Self::NotFound | Self::RouteNotFound => 404,
             Self::MethodNotAllowed => 405,
-            Self::Conflict | Self::DirectExists | Self::ConversationClosed | Self::ClientIdReused => 409,
+            Self::Conflict
+            | Self::DirectExists
+            | Self::AlreadyClaimed
+            | Self::ConversationClosed
+            | Self::ClientIdReused => 409,
             Self::PayloadTooLarge | Self::QuotaExceeded => 413,
             Self::UnsupportedMediaType => 415,
             Self::RateLimited => 429,
@@ -251,6 +260,7 @@ impl Error {
             Self::UnknownEvent => ErrorCode::UnknownEvent,
             Self::Conflict(_) => ErrorCode::Conflict,
             Self::DirectExists(_) => ErrorCode::DirectExists,
+            Self::AlreadyClaimed(_) => ErrorCode::AlreadyClaimed,
             Self::ConversationClosed => ErrorCode::ConversationClosed,
             Self::ClientIdReused => ErrorCode::ClientIdReused,
             Self::TooLarge { .. } => ErrorCode::PayloadTooLarge,
@@ -284,6 +294,7 @@ impl Error {
                 add("current", json!(current));
             }
             Self::DirectExists(id) => add("conversationId", json!(id)),
+            Self::AlreadyClaimed(assignee) => add("assignee", json!(assignee)),
             Self::TooLarge { max_bytes, .. } | Self::QuotaExceeded { max_bytes } => {
                 add("maxSize", json!(max_bytes));
             }

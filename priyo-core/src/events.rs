@@ -7,7 +7,8 @@ use std::time::Duration;
 use async_trait::async_trait;
 
 use crate::model::{
-    ConnectionId, Conversation, ConversationId, Message, MessageId, SessionId, Timestamp, UserId,
+    ConnectionId, Conversation, ConversationId, InboxItem, Message, MessageId, SessionId, Timestamp,
+    UserBrief, UserId,
 };
 
 /// Something that happened. It is announced after it is stored, so that it can be missed but not untrue.
@@ -67,6 +68,17 @@ pub enum Event {
     ConversationClosed(Arc<Conversation>),
     /// The receiver is no longer in a conversation.
     ConversationGone(ConversationId),
+    /// A visitor has begun to write, to those who answer visitors.
+    InboxNew(Arc<InboxItem>),
+    /// Something of a support conversation has changed, to those who answer visitors.
+    InboxUpdated(Arc<InboxItem>),
+    /// Somebody has taken a support conversation on, to those who answer visitors.
+    InboxClaimed {
+        /// Which one.
+        conversation_id: ConversationId,
+        /// Who.
+        assignee: UserBrief,
+    },
     /// The token of a connection will expire: it needs another one.
     AuthExpiring {
         /// How long it is still good.
@@ -92,6 +104,9 @@ impl Event {
             Self::ConversationNew(_) => EventKind::ConversationNew,
             Self::ConversationUpdated(_) | Self::ConversationGone(_) => EventKind::ConversationUpdated,
             Self::ConversationClosed(_) => EventKind::ConversationClosed,
+            Self::InboxNew(_) => EventKind::InboxNew,
+            Self::InboxUpdated(_) => EventKind::InboxUpdated,
+            Self::InboxClaimed { .. } => EventKind::InboxClaimed,
             Self::AuthExpiring { .. } => EventKind::AuthExpiring,
         }
     }
@@ -109,13 +124,16 @@ pub(crate) enum EventKind {
     ConversationNew,
     ConversationUpdated,
     ConversationClosed,
+    InboxNew,
+    InboxUpdated,
+    InboxClaimed,
     AuthExpiring,
 }
 
 impl EventKind {
     /// All of them, in the order to show them.
     #[cfg(feature = "openapi")]
-    pub(crate) const ALL: [Self; 10] = [
+    pub(crate) const ALL: [Self; 13] = [
         Self::MessageNew,
         Self::MessageDelivered,
         Self::MessageRead,
@@ -125,6 +143,9 @@ impl EventKind {
         Self::ConversationNew,
         Self::ConversationUpdated,
         Self::ConversationClosed,
+        Self::InboxNew,
+        Self::InboxUpdated,
+        Self::InboxClaimed,
         Self::AuthExpiring,
     ];
 
@@ -140,6 +161,9 @@ impl EventKind {
             Self::ConversationNew => "conversation:new",
             Self::ConversationUpdated => "conversation:updated",
             Self::ConversationClosed => "conversation:closed",
+            Self::InboxNew => "inbox:new",
+            Self::InboxUpdated => "inbox:updated",
+            Self::InboxClaimed => "inbox:claimed",
             Self::AuthExpiring => "auth:expiring",
         }
     }

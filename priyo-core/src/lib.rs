@@ -13,6 +13,7 @@ pub mod storage;
 mod telemetry;
 #[cfg(feature = "__http")]
 pub mod transport;
+pub mod widget;
 
 pub use auth::{Accounts, Authenticator, Caller};
 pub use engine::{ChatEngine, EngineBuilder};
@@ -23,3 +24,4 @@ pub use limits::Limits;
 pub use rates::Rates;
 #[cfg(all(feature = "rest", feature = "socketio"))]
 pub use transport::router;
+pub use widget::Widget;

@@ -99,6 +99,7 @@ pub enum Action {
     LoginFrom,
     Register,
     Converse,
+    Visit,
     Upload,
     Send,
     Typing,
@@ -123,12 +124,13 @@ const fn row(name: &'static str, variable: &'static str, rate: &'static str, wha
 
 impl Action {
     /// All of them.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 14] = [
         Self::Request,
         Self::Login,
         Self::LoginFrom,
         Self::Register,
         Self::Converse,
+        Self::Visit,
         Self::Upload,
         Self::Send,
         Self::Typing,
@@ -152,6 +154,8 @@ impl Action {
                 "Registrations from one address; those that an ADMIN makes do not count."),
             Self::Converse => row("converse", "RATE_LIMIT_CONVERSATIONS", "30/1h",
                 "New conversations of one user."),
+            Self::Visit => row("visit", "RATE_LIMIT_VISITS", "6/1h",
+                "New conversations of visitors of websites, from one address."),
             Self::Upload => row("upload", "RATE_LIMIT_UPLOADS", "60/1h",
                 "Uploads of one user."),
             Self::Send => row("send", "RATE_LIMIT_SENDS", "60+5/1s",

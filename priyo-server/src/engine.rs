@@ -36,6 +36,10 @@ pub(crate) async fn start(
         Database::Sqlite(path) => ChatEngine::builder(SqliteStorage::open(path)?, accounts),
         Database::Postgres(url) => on_postgres(url, accounts).await?,
     };
+    let builder = match &config.widget {
+        Some(widget) => builder.widget(widget.for_engine()),
+        None => builder,
+    };
     builder
         .files(files(config)?)
         .transport(Arc::new(sockets.clone()))

@@ -15,7 +15,7 @@ use axum::http::{HeaderMap, HeaderValue, Method, StatusCode};
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use priyo_core::Error;
-use priyo_core::transport::http::with_request_ids;
+use priyo_core::transport::http::{ORIGIN_NOT_ALLOWED, PageRights, with_request_ids};
 
 use crate::config::{Config, Origins};
 
@@ -42,6 +42,16 @@ const SECURITY_HEADERS: [(HeaderName, HeaderValue); 11] = [
 /// Where answers are about one caller or one moment, so that nobody may keep them. Files have their own rules.
 const NOT_STORED: [&str; 5] = ["/api", "/socket.io", "/health", "/ready", "/metrics"];
 const SOCKETS: &str = "/socket.io";
+/// What only pages with the widget call.
+const WIDGET: &str = "/api/widget";
+
+/// Whose pages may call.
+struct Pages {
+    /// For those who log in.
+    users: Origins,
+    /// For visitors of websites.
+    visitors: Origins,
+}
 
 const fn header(name: &'static str, value: &'static str) -> (HeaderName, HeaderValue) {
     (HeaderName::from_static(name), HeaderValue::from_static(value))
@@ -49,10 +59,10 @@ const fn header(name: &'static str, value: &'static str) -> (HeaderName, HeaderV
 
 /// Puts the layers around `app`. Headers that `app` sets itself stay.
 pub(crate) fn layers(app: Router, config: &Config) -> Router {
-    let origins = Arc::new(config.origins.clone());
+    let pages = Arc::new(Pages { users: config.origins.clone(), visitors: config.widget_origins.clone() });
     let app = app
-        .layer(from_fn_with_state(Arc::clone(&origins), guard_sockets))
-        .layer(from_fn_with_state(origins, cors))
+        .layer(from_fn_with_state(Arc::clone(&pages), guard_doors))
+        .layer(from_fn_with_state(pages, cors))
         .layer(from_fn_with_state(config.is_production(), security_headers));
     with_request_ids(app)
 }
@@ -79,10 +89,14 @@ fn is_below(path: &str, prefix: &str) -> bool {
     path.strip_prefix(prefix).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
 }
 
-/// Lets the pages of the allowed origins read answers. Others get no such header, so their browser keeps the
+/// Lets the pages of the allowed origins read answers, but for what is for all pages and says so itself. Others get no such header, so their browser keeps the
 /// answer from them; what they may not *do* is the business of tokens, which a foreign page does not have.
-async fn cors(State(origins): State<Arc<Origins>>, request: Request, next: Next) -> Response {
-    let origin = only(request.headers(), &ORIGIN).filter(|origin| is_allowed(&origins, origin)).cloned();
+async fn cors(State(pages): State<Arc<Pages>>, request: Request, next: Next) -> Response {
+    let is_users = !is_below(request.uri().path(), WIDGET);
+    let may_read = |origin: &&HeaderValue| {
+        is_allowed(&pages.visitors, origin) || (is_users && is_allowed(&pages.users, origin))
+    };
+    let origin = only(request.headers(), &ORIGIN).filter(may_read).cloned();
     let preflight = request.method() == Method::OPTIONS
         && request.headers().contains_key(ORIGIN)
         && request.headers().contains_key(ACCESS_CONTROL_REQUEST_METHOD);
@@ -94,7 +108,7 @@ async fn cors(State(origins): State<Arc<Origins>>, request: Request, next: Next)
     };
     let headers = response.headers_mut();
     headers.append(VARY, HeaderValue::from_static("Origin"));
-    if let Some(origin) = origin {
+    if let Some(origin) = origin.filter(|_| !headers.contains_key(ACCESS_CONTROL_ALLOW_ORIGIN)) {
         headers.insert(ACCESS_CONTROL_ALLOW_ORIGIN, origin);
         headers.insert(ACCESS_CONTROL_ALLOW_CREDENTIALS, HeaderValue::from_static("true"));
         if !preflight {
@@ -120,16 +134,25 @@ fn preflight_answer(allowed: bool, wanted: Option<HeaderValue>) -> Response {
     response
 }
 
-/// Keeps foreign pages away from the sockets: the same-origin policy of browsers does not hold for WebSocket.
-async fn guard_sockets(State(origins): State<Arc<Origins>>, request: Request, next: Next) -> Response {
+/// Keeps foreign pages away from the sockets, since the same-origin policy of browsers does not hold for WebSocket, and
+/// from what is for pages with the widget. Which of the two kinds of callers a page is for is decided where it is known
+/// which one calls.
+async fn guard_doors(State(pages): State<Arc<Pages>>, mut request: Request, next: Next) -> Response {
     let headers = request.headers();
-    let foreign = headers.contains_key(ORIGIN)
-        && !only(headers, &ORIGIN)
-            .is_some_and(|origin| is_allowed(&origins, origin) || is_own(headers, origin));
-    if foreign && is_below(request.uri().path(), SOCKETS) {
-        let mut refusal = Error::Forbidden.into_wire();
-        "Origin not allowed".clone_into(&mut refusal.message);
-        return refusal.into_response();
+    if headers.contains_key(ORIGIN) {
+        let origin = only(headers, &ORIGIN);
+        let may = |origins| origin.is_some_and(|origin| is_allowed(origins, origin));
+        let users = may(&pages.users) || origin.is_some_and(|origin| is_own(headers, origin));
+        let rights = PageRights { users, visitors: may(&pages.visitors) };
+        let path = request.uri().path();
+        let is_refused = (is_below(path, SOCKETS) && !rights.users && !rights.visitors)
+            || (is_below(path, WIDGET) && !rights.visitors);
+        if is_refused {
+            let mut refusal = Error::Forbidden.into_wire();
+            ORIGIN_NOT_ALLOWED.clone_into(&mut refusal.message);
+            return refusal.into_response();
+        }
+        request.extensions_mut().insert(rights);
     }
     next.run(request).await
 }

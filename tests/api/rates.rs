@@ -76,6 +76,7 @@ fn the_rates_are_those_of_the_contract() {
     is(Action::LoginFrom, 30, 2_000);
     is(Action::Register, 5, 12_000);
     is(Action::Converse, 30, 120_000);
+    is(Action::Visit, 6, 600_000);
     is(Action::Upload, 60, 60_000);
     is(Action::Send, 60, 200);
     is(Action::Typing, 1, 2_000);

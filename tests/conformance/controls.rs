@@ -53,6 +53,7 @@ noticed! {
     what_is_wrong_with_reading_is_noticed: READING
     what_is_wrong_with_unread_counts_is_noticed: UNREAD
     what_is_wrong_with_delivery_is_noticed: DELIVERY
+    what_is_wrong_with_visitors_is_noticed: SUPPORT
 }
 
 /// Each fault shows itself in every case that it names, as it says it does.

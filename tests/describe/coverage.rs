@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use crate::fit::Description;
 
 /// Every operation of the REST door and of the pages around it.
-const OPERATIONS: [(&str, &str); 33] = [
+const OPERATIONS: [(&str, &str); 39] = [
     ("GET", "/"),
     ("GET", "/api/asyncapi.json"),
     ("GET", "/api/auth/me"),
@@ -23,6 +23,10 @@ const OPERATIONS: [(&str, &str); 33] = [
     ("DELETE", "/api/conversations/{conversationId}/participants/{userId}"),
     ("POST", "/api/conversations/{conversationId}/reopen"),
     ("GET", "/api/health"),
+    ("GET", "/api/inbox"),
+    ("GET", "/api/inbox/people"),
+    ("POST", "/api/inbox/{conversationId}/claim"),
+    ("POST", "/api/inbox/{conversationId}/release"),
     ("GET", "/api/messages/unread/count"),
     ("GET", "/api/messages/{conversationId}"),
     ("POST", "/api/messages"),
@@ -39,6 +43,8 @@ const OPERATIONS: [(&str, &str); 33] = [
     ("DELETE", "/api/auth/sessions/{sessionId}"),
     ("GET", "/api/users"),
     ("PATCH", "/api/users/{userId}"),
+    ("POST", "/api/widget/conversation"),
+    ("POST", "/api/widget/session"),
     ("GET", "/docs"),
     ("GET", "/health"),
     ("GET", "/metrics"),

@@ -312,6 +312,44 @@ async fn answers_about_files_are_described() {
 }
 
 #[tokio::test]
+async fn answers_about_visitors_are_described() {
+    let chat = Checked::new().await;
+    let (agent, other) = (chat.app.agent("agent").await, chat.app.agent("other").await);
+    let page = json!({"url": "https://shop.example/", "title": null});
+    let body = json!({"name": "Vera", "email": null, "page": page, "identity": null, "visitorToken": null});
+    // A token that is sent along does not matter.
+    let visited = chat.post(&agent, "/api/widget/session", &[], body).await.expect(200).json();
+    let vera = Person::visiting(chat.app.wire.clone(), &visited);
+    for bad in
+        [json!({"role": "ADMIN"}), json!({"page": {}}), json!({"identity": {"userId": "", "hash": ""}})]
+    {
+        chat.refused(&agent, "/api/widget/session", bad).await;
+    }
+    let forged = json!({"identity": {"userId": "a", "hash": "0"}});
+    assert_eq!(chat.post(&agent, "/api/widget/session", &[], forged).await.status, 401);
+    assert_eq!(chat.post_nothing(&agent, "/api/widget/conversation", &[]).await.status, 403);
+    let opened = chat.post_nothing(&vera, "/api/widget/conversation", &[]).await.expect(201).json();
+    chat.post_nothing(&vera, "/api/widget/conversation", &[]).await.expect(200);
+    let id = opened["conversation"]["id"].as_str().unwrap();
+    vera.says(id, "help").await;
+
+    for query in ["", "?state=unassigned&limit=1", "?state=open", "?state=closed"] {
+        chat.get(&agent, "/api/inbox", &[], query).await.expect(200);
+    }
+    assert_eq!(chat.get(&agent, "/api/inbox", &[], "?state=all").await.status, 400);
+    assert_eq!(chat.get(&vera, "/api/inbox", &[], "").await.status, 403);
+    let people = chat.get(&agent, "/api/inbox/people", &[], "?q=GEN").await.expect(200).json();
+    assert_eq!(people["users"].as_array().unwrap().len(), 1);
+    let (claim, release) = ("/api/inbox/{conversationId}/claim", "/api/inbox/{conversationId}/release");
+    chat.post_nothing(&agent, claim, &[id]).await.expect(200);
+    assert_eq!(chat.post_nothing(&other, claim, &[id]).await.status, 409);
+    assert_eq!(chat.post_nothing(&other, release, &[id]).await.status, 403);
+    assert_eq!(chat.post_nothing(&other, release, &["none"]).await.status, 404);
+    chat.get(&agent, "/api/inbox", &[], "?state=mine").await.expect(200);
+    chat.post_nothing(&agent, release, &[id]).await.expect(200);
+}
+
+#[tokio::test]
 async fn answers_about_the_service_are_described() {
     let chat = Checked::new().await;
     let engine = &chat.app.engine;

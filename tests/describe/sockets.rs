@@ -110,8 +110,25 @@ async fn events_and_acknowledgements_are_described() {
     at_alice.emit("message:send", json!({})).await;
     chat.hears(&mut at_alice, "error").await;
 
+    visitors_are_heard_of(&mut chat, &agent).await;
+
     // All that is described was there to be seen.
     assert_eq!(chat.seen, chat.description.messages("fromServer"));
+}
+
+/// A visitor of a website writes, and an agent takes that on.
+async fn visitors_are_heard_of(chat: &mut Checked, agent: &Person) {
+    let mut at_agent = chat.socket(agent).await;
+    let headers = [("content-type", "application/json")];
+    let visit = chat.server.wire.send("POST", "/api/widget/session", &headers, "{}".into()).await.expect(200);
+    let visitor = Person::visiting(chat.server.wire.clone(), &visit.json());
+    let support = visitor.post_nothing("/api/widget/conversation").await.expect(201).json();
+    let support = support["conversation"]["id"].as_str().unwrap().to_owned();
+    visitor.says(&support, "help").await;
+    chat.hears(&mut at_agent, "inbox:new").await;
+    agent.post_nothing(format!("/api/inbox/{support}/claim")).await.expect(200);
+    chat.hears(&mut at_agent, "inbox:claimed").await;
+    chat.hears(&mut at_agent, "inbox:updated").await;
 }
 
 #[tokio::test]

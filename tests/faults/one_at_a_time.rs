@@ -11,10 +11,11 @@ use priyo_core::model::{Origin, Role, UserId};
 use priyo_core::transport::rest;
 use priyo_core::{Caller, ChatEngine, Error};
 use priyo_server::listen::Listen;
-use priyo_tests::{Mounted, Person, Served, Socket, uncounted};
+use priyo_tests::{Mounted, PATIENCE, Person, Served, Socket, uncounted};
 use serde_json::{Value, json};
 use socketioxide::SocketIo;
 use socketioxide::extract::{AckSender, Data, SocketRef};
+use tokio::time::Instant;
 
 /// Far more than an inbox holds.
 const EVENTS: usize = 5_000;
@@ -34,6 +35,15 @@ impl Doorman {
         self.guests.lock().unwrap().insert(person.token.clone(), UserId::from_client(&person.id));
     }
 
+    /// Waits until he has looked at the coming in, which is no event.
+    async fn has_let_in(&self) {
+        let deadline = Instant::now() + PATIENCE;
+        while self.asked.load(Ordering::SeqCst) == 0 || self.inside.load(Ordering::SeqCst) > 0 {
+            assert!(Instant::now() < deadline, "he was not asked");
+            tokio::task::yield_now().await;
+        }
+    }
+
     /// How often he was asked, and by how many at once.
     fn has_seen(&self) -> (usize, usize) {
         (self.asked.load(Ordering::SeqCst), self.most.load(Ordering::SeqCst))
@@ -50,6 +60,7 @@ impl Authenticator for Doorman {
             role: Role::Customer,
             session_id: None,
             expires_at: None,
+            visitor: None,
             connection_id: None,
             origin: Origin::default(),
         })
@@ -92,6 +103,7 @@ async fn however_fast_its_events_come_one_of_a_socket_is_handled_at_a_time() {
     doorman.knows(&alice);
     let conversation = alice.starts_group_with(&[]).await;
     let socket = server.socket(&alice).await;
+    doorman.has_let_in().await;
 
     let handled = flood(socket, &conversation).await;
 

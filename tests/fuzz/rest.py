@@ -31,6 +31,7 @@ REFUSED = {
     "removeParticipant": [400],  # The same.
     "listConversations": [400],  # A cursor that was never given out.
     "listUsers": [400],  # The same.
+    "listInbox": [400],  # The same.
     "listMessages": [400],  # More than one of `page`, `before` and `after`.
     "sendMessage": [400],  # A file that is none of the sender's, more bytes than characters.
     "markRead": [400],  # A message that is not there.

@@ -9,7 +9,7 @@ use axum::Extension;
 use axum::body::Bytes;
 use axum::http::HeaderMap;
 use priyo_core::model::{ClientAddress, Clock, Role, Timestamp};
-use priyo_core::{Accounts, Audience, ChatEngine, Event, FileStore, Limits, Rates};
+use priyo_core::{Accounts, Audience, ChatEngine, Event, FileStore, Limits, Rates, Widget};
 use serde_json::Value;
 
 use crate::{Answer, Database, Person, Recorder, Registry, Wire, accounts};
@@ -70,6 +70,7 @@ impl TestApp {
             .limits(limits)
             .clock(clock.clone())
             .transport(recorder.clone())
+            .widget(Widget::default())
             .files(FileStore::local(database.folder().join("uploads")).unwrap())
             .build()
             .await

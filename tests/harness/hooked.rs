@@ -6,15 +6,16 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use priyo_core::model::{
-    Conversation, ConversationCursor, ConversationId, ConversationStatus, ConversationSummary, FileId,
-    FileRecord, MessageId, MessagePage, MessageRange, MessageWithReads, OwnSession, Page, SessionId,
-    Timestamp, User, UserChange, UserId, UserList,
+    Contact, Conversation, ConversationCursor, ConversationId, ConversationStatus, ConversationSummary,
+    FileId, FileRecord, InboxItem, InboxState, MessageId, MessagePage, MessageRange, MessageWithReads,
+    OwnSession, Page, SessionId, Timestamp, User, UserChange, UserId, UserList, Visitor,
 };
 use priyo_core::storage::{
-    Addition, Appended, AuditEntry, ConversationRow, ConversationStore, Created, DeliveredMark,
-    FileRecordStore, LooseFile, MessageSpan, MessageStore, NewMessageRow, NewSession, PasswordRow,
+    Addition, Appended, AuditEntry, Claim, ConversationRow, ConversationStore, Created, DeliveredMark,
+    FileRecordStore, LooseFile, MessageSpan, MessageStore, NewMessageRow, NewSession, Opened, PasswordRow,
     ReadOutcome, Reader, Reading, RefreshToken, Result, Rotation, Session, SessionStore, Standing,
-    StatusChange, Storage, TokenHash, UserStore, UserUpdate,
+    StatusChange, Storage, SupportRow, SupportStore, TokenHash, UserStore, UserUpdate, VisitorKey,
+    VisitorRow,
 };
 use tokio::sync::Notify;
 
@@ -145,6 +146,20 @@ passed_on! {
         note_loose_file(file: &LooseFile) -> ();
         loose_files(until: Timestamp, limit: u32) -> Vec<LooseFile>;
         forget_loose_files(stored_names: &[String]) -> ();
+    }
+    SupportStore {
+        create_visitor(new: &VisitorRow) -> Visitor;
+        visitor(key: &VisitorKey) -> Option<Visitor>;
+        set_contact(visitor: UserId, contact: &Contact) -> ();
+        open_support(new: &SupportRow) -> Opened;
+        support_of(visitor: UserId) -> Option<Conversation>;
+        carry_support(from: UserId, to: UserId, at: Timestamp) -> Option<Conversation>;
+        inbox_item(id: ConversationId, reader: Option<UserId>) -> Option<InboxItem>;
+        inbox(
+            state: InboxState, reader: UserId, after: Option<ConversationCursor>, limit: u32
+        ) -> Page<InboxItem>;
+        agents(part: &str, limit: u32) -> Vec<User>;
+        claim_support(id: ConversationId, agent: UserId, at: Timestamp) -> Claim;
     }
 }
 

@@ -107,6 +107,20 @@ pub struct Person {
 }
 
 impl Person {
+    /// A visitor of a website, by the answer to their visit.
+    pub fn visiting(wire: Wire, visited: &Value) -> Self {
+        let text = |value: &Value| value.as_str().unwrap_or_else(|| panic!("{visited}")).to_owned();
+        Self {
+            id: text(&visited["user"]["id"]),
+            name: text(&visited["user"]["username"]),
+            role: Role::Customer,
+            session: String::new(),
+            token: text(&visited["token"]),
+            refresh_token: String::new(),
+            wire,
+        }
+    }
+
     /// The same person with another token.
     pub fn with_token(&self, token: impl Into<String>) -> Self {
         Self { token: token.into(), ..self.clone() }

@@ -28,6 +28,7 @@ impl Authenticator for Everybody {
             role: Role::Customer,
             session_id: None,
             expires_at: None,
+            visitor: None,
             connection_id: None,
             origin: Origin::default(),
         })

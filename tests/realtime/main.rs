@@ -10,6 +10,7 @@ mod bad_input;
 mod conversations;
 mod expiry;
 mod handshake;
+mod inbox;
 mod joining;
 #[path = "../../examples/custom_storage/memory/mod.rs"]
 mod memory;

@@ -15,7 +15,7 @@ fn login(email: &str, password: &str) -> Value {
     json!({"email": email, "password": password})
 }
 
-/// Someone who can log in, and someone who could until they were disabled.
+/// Someone who can log in, someone who could until they were disabled, and a visitor of a website who gives an address.
 async fn with_passwords(world: &World) {
     for name in ["alice", "bob"] {
         let body = json!({"email": format!("{name}@example.net"), "username": name, "password": PASSWORD});
@@ -25,14 +25,18 @@ async fn with_passwords(world: &World) {
         made.expect(201);
     }
     world.server.database().execute("UPDATE users SET disabled = TRUE WHERE username = 'bob'").await;
+    let visit = json!({"name": "vera", "email": "vera@example.net"}).to_string();
+    let headers = [("content-type", "application/json")];
+    world.server.wire.send("POST", "/api/widget/session", &headers, visit.into()).await.expect(200);
 }
 
 /// The logins that fail, each for another reason.
-const FAILING: [(&str, &str, &str); 4] = [
+const FAILING: [(&str, &str, &str); 5] = [
     ("an unknown address", "nobody@example.net", PASSWORD),
     ("a wrong password", "alice@example.net", "wrong horse"),
     ("a disabled user", "bob@example.net", PASSWORD),
     ("a disabled user's wrong password", "bob@example.net", "wrong horse"),
+    ("a visitor of a website", "vera@example.net", PASSWORD),
 ];
 
 #[tokio::test]

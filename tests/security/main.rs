@@ -23,4 +23,5 @@ mod sockets;
 mod stage;
 mod tokens;
 mod uploads;
+mod widget;
 mod world;

@@ -6,7 +6,8 @@ use serde_json::json;
 use crate::oracle::Secret;
 use crate::world::{PNG, World, id, named_group};
 
-/// A group that AG1 made with C1 and C2, in which AG1 has said something and sent a file, and which C2 has left.
+/// A group that AG1 made with C1 and C2, in which AG1 has said something and sent a file, and which C2 has left; and a
+/// visitor of a website who has written something.
 #[derive(Debug)]
 pub(crate) struct Stage {
     pub(crate) group: String,
@@ -14,6 +15,10 @@ pub(crate) struct Stage {
     message: String,
     /// The stored name of AG1's file.
     file: String,
+    /// The visitor.
+    visitor: Person,
+    /// Their conversation, which nobody has claimed.
+    support: String,
     /// What only those inside, and administrators, may receive.
     pub(crate) secrets: Vec<Secret>,
 }
@@ -31,7 +36,8 @@ impl Stage {
         ag1.post("/api/messages", send).await.expect(201);
         c2.post_nothing(format!("/api/conversations/{group}/leave")).await.expect(200);
         let file = file["filename"].as_str().unwrap().to_owned();
-        Self { group, message, file, secrets: vec![name, said, filed] }
+        let (visitor, support) = visitor(world).await;
+        Self { group, message, file, visitor, support, secrets: vec![name, said, filed] }
     }
 
     /// Closes the group.
@@ -51,6 +57,7 @@ impl Stage {
         let own_file = actor.map_or("none", |actor| &*actor.file);
         [
             ("{group}", &*self.group),
+            ("{support}", &self.support),
             ("{message}", &self.message),
             ("{file}", &self.file),
             ("{own_file}", own_file),
@@ -71,7 +78,27 @@ pub(crate) struct Actor {
     file: String,
 }
 
+/// A visitor of a website, and the conversation that they have begun.
+async fn visitor(world: &World) -> (Person, String) {
+    let headers = [("content-type", "application/json")];
+    let wire = &world.server.wire;
+    let visited = wire.send("POST", "/api/widget/session", &headers, "{}".into()).await.expect(200).json();
+    let mut visitor = Person::visiting(wire.clone(), &visited);
+    visitor.session = id(&visitor.get("/api/auth/sessions").await.expect(200).json()["sessions"][0]);
+    let made = visitor.post_nothing("/api/widget/conversation").await.expect(201).json();
+    let support = id(&made["conversation"]);
+    visitor.says(&support, "help").await;
+    (visitor, support)
+}
+
 impl Actor {
+    /// The visitor of a stage, who has one device only.
+    pub(crate) async fn visiting(stage: &Stage) -> Self {
+        let person = stage.visitor.clone();
+        let file = id(&person.uploads("own.png", PNG).await.expect(200).json()["file"]);
+        Self { person, file }
+    }
+
     pub(crate) async fn new(world: &World, person: &Person) -> Self {
         let person = world.server.another_device(person).await;
         let file = id(&person.uploads("own.png", PNG).await.expect(200).json()["file"]);

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use jsonwebtoken::Algorithm;
 use priyo_core::model::Clock;
-use priyo_tests::{ACCESS_SECRET, Forged, Refused, Socket};
+use priyo_tests::{ACCESS_SECRET, Forged, Person, Refused, Socket};
 use serde_json::{Value, json};
 
 use crate::costs::shortest;
@@ -126,6 +126,27 @@ async fn an_access_token_refreshes_nothing_and_a_refresh_token_renews_no_socket(
     let refused = socket.refused("auth:refresh", json!({"token": world.c1.refresh_token})).await;
     assert_eq!(refused, "invalid_token");
     watch.inspect_socket(&mut socket).await;
+    watch.ends().await;
+}
+
+#[tokio::test]
+async fn a_visitors_token_is_no_agents_and_no_refresh_token() {
+    let world = World::new().await;
+    let headers = [("content-type", "application/json")];
+    let wire = &world.server.wire;
+    let visited = wire.send("POST", "/api/widget/session", &headers, "{}".into()).await.expect(200).json();
+    let visitor = Person::visiting(wire.clone(), &visited);
+    let watch = world.watch(&visitor).await;
+    for path in ["/api/inbox", "/api/inbox/people", "/api/users"] {
+        assert_eq!(watch.get(path).await.refusal(), (403, "forbidden".to_owned()), "{path}");
+    }
+    for token in [&visited["token"], &visited["visitorToken"]] {
+        let refused = watch.post("/api/auth/refresh", json!({"refreshToken": token})).await;
+        assert_eq!(refused.refusal(), (401, "invalid_refresh_token".to_owned()));
+    }
+    // What the browser keeps opens nothing by itself.
+    let kept = visitor.with_token(visited["visitorToken"].as_str().unwrap());
+    assert_eq!(kept.get("/api/auth/me").await.refusal(), (401, "invalid_token".to_owned()));
     watch.ends().await;
 }
 

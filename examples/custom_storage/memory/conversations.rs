@@ -27,6 +27,7 @@ impl ConversationStore for MemoryStorage {
                 touched_at: new.at,
                 members: new.participants.iter().map(|user| (*user, 0)).collect(),
                 said: Vec::new(),
+                support: None,
             };
             insert(&mut state.rooms, new.id, room)?;
             Ok(Created::Created(state.conversation(&state.rooms[&new.id])))
@@ -145,7 +146,12 @@ impl ConversationStore for MemoryStorage {
             if !state.rooms.get(&id).is_some_and(|room| room.has(user)) {
                 return Ok(None);
             }
-            state.change(id, at, |room| room.members.retain(|(member, _)| *member != user));
+            state.change(id, at, |room| {
+                room.members.retain(|(member, _)| *member != user);
+                room.support.iter_mut().for_each(|support| {
+                    support.assignee = support.assignee.filter(|assignee| *assignee != user);
+                });
+            });
             Ok(Some(state.conversation(&state.rooms[&id])))
         })
     }
@@ -168,8 +174,12 @@ impl State {
         })
     }
 
-    /// The open direct conversation between the two that `new` is to be between, if it is to be a direct one.
+    /// The open direct conversation between the two that `new` is to be between, if it is to be a direct one; the open
+    /// one of the same visitor, if it is one of support.
     fn open_direct(&self, new: &ConversationRow) -> Option<ConversationId> {
+        if new.kind == ConversationKind::Support {
+            return self.open_support_of(new.created_by);
+        }
         let is_between_the_two = |made: &ConversationRow| {
             made.kind == ConversationKind::Direct
                 && made.participants.iter().all(|user| new.participants.contains(user))
@@ -180,14 +190,14 @@ impl State {
     }
 
     /// Changes a conversation and brings it to the top. A clock that was set back must not sink it.
-    fn change(&mut self, id: ConversationId, at: Timestamp, change: impl FnOnce(&mut Room)) {
+    pub(super) fn change(&mut self, id: ConversationId, at: Timestamp, change: impl FnOnce(&mut Room)) {
         if let Some(room) = self.rooms.get_mut(&id) {
             change(room);
             room.touched_at = room.touched_at.max(at);
         }
     }
 
-    fn summary(&self, room: &Room, reader: UserId) -> ConversationSummary {
+    pub(super) fn summary(&self, room: &Room, reader: UserId) -> ConversationSummary {
         ConversationSummary {
             conversation: self.conversation(room),
             last_message: room.said.last().map(|said| self.message(said)),

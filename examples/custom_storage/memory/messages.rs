@@ -8,7 +8,7 @@ use priyo_core::model::{
     UserId,
 };
 use priyo_core::storage::{
-    Appended, DeliveredMark, MessageSpan, MessageStore, NewMessageRow, ReadMark, ReadOutcome, Reader,
+    Appended, DeliveredMark, Effect, MessageSpan, MessageStore, NewMessageRow, ReadMark, ReadOutcome, Reader,
     Reading, Result,
 };
 
@@ -194,7 +194,9 @@ impl State {
                 Appended::ClientIdReused
             });
         }
-        if room.status == ConversationStatus::Closed {
+        let is_of_visitor = room.visitor() == Some(row.sender);
+        let reopens = room.status == ConversationStatus::Closed;
+        if reopens && !(is_of_visitor && self.open_support_of(row.sender).is_none()) {
             return Ok(Appended::Closed);
         }
         if row.attachment.as_ref().is_some_and(|file| !self.files.contains_key(&file.file_id)) {
@@ -205,16 +207,21 @@ impl State {
         insert(&mut self.places, row.id, (conversation, seq))?;
         let said = Said { row, seq, present, reads: Vec::new() };
         let message = self.message(&said);
-        if let Some(room) = self.rooms.get_mut(&conversation) {
-            room.said.push(said);
+        let Some(room) = self.rooms.get_mut(&conversation) else { return Ok(Appended::NoConversation) };
+        room.said.push(said);
+        let Some(support) = &mut room.support else { return Ok(Appended::New(message)) };
+        let effect = Effect::of(reopens, is_of_visitor, seq, support.answered_seq);
+        room.status = ConversationStatus::Open;
+        if !is_of_visitor {
+            support.answered_seq = seq;
         }
-        Ok(Appended::New(message))
+        Ok(Appended::InSupport { message, effect })
     }
 
     /// Undoes what a batch has stored so far.
     fn take_back(&mut self, outcomes: &[Appended]) {
         for outcome in outcomes {
-            if let Appended::New(message) = outcome {
+            if let Appended::New(message) | Appended::InSupport { message, .. } = outcome {
                 self.places.remove(&message.id);
                 if let Some(room) = self.rooms.get_mut(&message.conversation_id) {
                     room.said.retain(|said| said.row.id != message.id);

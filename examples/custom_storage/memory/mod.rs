@@ -9,6 +9,7 @@ mod accounts;
 mod conversations;
 mod files;
 mod messages;
+mod support;
 
 use std::collections::BTreeMap;
 use std::collections::hash_map::{Entry, HashMap};
@@ -22,7 +23,7 @@ use priyo_core::model::{
 };
 use priyo_core::storage::{
     AuditEntry, ConversationRow, LooseFile, NewMessageRow, NewSession, Result, Session, Storage,
-    StorageError, TokenHash,
+    StorageError, TokenHash, VisitorRow,
 };
 
 /// A [`Storage`] that forgets everything when it is dropped.
@@ -41,6 +42,7 @@ struct State {
     places: HashMap<MessageId, (ConversationId, u64)>,
     files: HashMap<FileId, FileRecord>,
     loose: BTreeMap<String, LooseFile>,
+    visitors: HashMap<UserId, VisitorRow>,
     audit_log: Vec<AuditEntry>,
 }
 
@@ -72,6 +74,16 @@ struct Room {
     members: Vec<(UserId, u64)>,
     /// Number 1 first.
     said: Vec<Said>,
+    /// What one of support has besides. Its visitor is who made it.
+    support: Option<Support>,
+}
+
+/// What a support conversation has besides.
+#[derive(Debug)]
+struct Support {
+    assignee: Option<UserId>,
+    /// The newest message that is not the visitor's.
+    answered_seq: u64,
 }
 
 /// A message.

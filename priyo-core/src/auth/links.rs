@@ -88,7 +88,7 @@ fn message(stored_name: &str, expires: i64) -> Vec<u8> {
     format!("{stored_name}\n{expires}").into_bytes()
 }
 
-fn unhex(text: &str) -> Option<[u8; 32]> {
+pub(super) fn unhex(text: &str) -> Option<[u8; 32]> {
     let mut bytes = [0; 32];
     if text.len() != 64 || !text.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b)) {
         return None;

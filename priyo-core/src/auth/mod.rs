@@ -1,6 +1,7 @@
 //! Who is calling: the only place where a token becomes a [`Caller`].
 
 mod accounts;
+mod identity;
 mod links;
 mod password;
 mod session;
@@ -15,13 +16,24 @@ use async_trait::async_trait;
 pub use accounts::Accounts;
 pub use token::Tokens;
 
+pub(crate) use identity::IdentityKey;
 pub(crate) use links::{LinkKeys, Signature};
 pub(crate) use password::{Hasher, Verdict};
 pub(crate) use session::SessionAuthenticator;
-pub(crate) use token::{TokenKeys, hash_token};
+pub(crate) use token::{TokenKeys, hash_token, random_secret};
 
 use crate::error::Result;
 use crate::model::{ConnectionId, Origin, Role, SessionId, Timestamp, User, UserId};
+
+/// How a visitor of a website is known. One who is known in one way is never known in the other.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum VisitorKind {
+    /// By a token that their browser holds.
+    Anonymous,
+    /// By the word of the website's own server.
+    Identified,
+}
 
 /// A user who has proved who they are.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -32,6 +44,8 @@ pub struct Caller {
     pub username: Arc<str>,
     /// What they may do.
     pub role: Role,
+    /// How they are known, if they visit a website and cannot log in.
+    pub visitor: Option<VisitorKind>,
     /// The login they came by; none with a host program's own login.
     pub session_id: Option<SessionId>,
     /// When their token is no longer good; none when it does not end.
@@ -50,6 +64,7 @@ impl Caller {
             user_id: user.id,
             username: user.username.as_str().into(),
             role: user.role,
+            visitor: None,
             session_id: None,
             expires_at: None,
             connection_id: None,

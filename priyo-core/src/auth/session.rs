@@ -76,14 +76,14 @@ impl Authenticator for SessionAuthenticator {
         if caller.user_id != proof.user_id {
             return Err(Error::InvalidToken);
         }
-        Ok(Caller { expires_at: Some(proof.expires_at), ..caller })
+        Ok(Caller { expires_at: Some(proof.expires_at), visitor: proof.visitor, ..caller })
     }
 
     async fn recheck(&self, caller: &Caller) -> Result<Caller> {
         let session = caller.session_id.ok_or(Error::InvalidToken)?;
         let now = self.caller(session, self.clock.now()).await?;
-        let (connection_id, origin) = (caller.connection_id, caller.origin.clone());
-        Ok(Caller { expires_at: caller.expires_at, connection_id, origin, ..now })
+        let Caller { visitor, expires_at, connection_id, ref origin, .. } = *caller;
+        Ok(Caller { visitor, expires_at, connection_id, origin: origin.clone(), ..now })
     }
 }
 

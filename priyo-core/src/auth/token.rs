@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
-use super::Accounts;
+use super::{Accounts, VisitorKind};
 use crate::error::{Error, Result};
 use crate::model::{SessionId, Timestamp, User, UserId};
 use crate::storage::TokenHash;
@@ -47,6 +47,9 @@ struct Claims {
     exp: i64,
     #[serde(skip_serializing_if = "Option::is_none")]
     nbf: Option<i64>,
+    /// How a visitor of a website is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    visitor: Option<VisitorKind>,
 }
 
 /// What a valid token says.
@@ -54,6 +57,7 @@ struct Claims {
 pub(crate) struct Proof {
     pub(crate) user_id: UserId,
     pub(crate) session_id: SessionId,
+    pub(crate) visitor: Option<VisitorKind>,
     pub(crate) expires_at: Timestamp,
 }
 
@@ -111,6 +115,18 @@ impl TokenKeys {
         })
     }
 
+    /// An access token for a visitor of a website, who gets no other.
+    pub(crate) fn issue_to_visitor(
+        &self,
+        user: &User,
+        session: SessionId,
+        kind: VisitorKind,
+        now: Timestamp,
+    ) -> Result<String> {
+        let claims = Claims::new(user, session, ACCESS, now, now.after(self.access_ttl));
+        sign(&self.access, &Claims { visitor: Some(kind), ..claims })
+    }
+
     /// What an access token says, if it is one of ours and good at `now`.
     pub(crate) fn check_access(&self, token: &str, now: Timestamp) -> Option<Proof> {
         self.check(&self.access, token, ACCESS, now)
@@ -135,6 +151,7 @@ impl TokenKeys {
         good.then(|| Proof {
             user_id: UserId::from_client(&claims.user_id),
             session_id,
+            visitor: claims.visitor,
             expires_at: Timestamp::from_millis(claims.exp.saturating_mul(1000)),
         })
     }
@@ -162,6 +179,7 @@ impl Claims {
             iat: now.as_secs(),
             exp: until.as_secs(),
             nbf: None,
+            visitor: None,
         }
     }
 }
@@ -186,4 +204,15 @@ const LEEWAY_SECS: i64 = 5;
 /// What is stored of a refresh token.
 pub(crate) fn hash_token(token: &str) -> TokenHash {
     Sha256::digest(token.as_bytes()).into()
+}
+
+/// A secret that nobody can guess: 256 random bits, in hexadecimal.
+///
+/// # Errors
+///
+/// [`Error::Internal`] when the computer has no randomness.
+pub(crate) fn random_secret() -> Result<String> {
+    let mut random = [0; 32];
+    getrandom::fill(&mut random).map_err(|error| Error::internal(error.to_string()))?;
+    Ok(random.iter().map(|byte| format!("{byte:02x}")).collect())
 }

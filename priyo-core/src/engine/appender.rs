@@ -12,6 +12,7 @@ use tokio::time::{Instant, timeout_at};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use super::inbox_news::InboxNews;
 use super::messages::Sent;
 use super::sequencer::Sequencer;
 use crate::error::{Error, Result};
@@ -79,12 +80,17 @@ type Committed = Vec<(ConversationId, Result<Appended>, oneshot::Sender<Result<O
 const BATCHES_AHEAD: usize = 4;
 
 impl Appender {
-    pub(super) fn start(storage: Arc<dyn Storage>, sequencer: Arc<Sequencer>, limits: &Limits) -> Self {
+    pub(super) fn start(
+        storage: Arc<dyn Storage>,
+        sequencer: Arc<Sequencer>,
+        inbox_news: Arc<InboxNews>,
+        limits: &Limits,
+    ) -> Self {
         let (queue, pending) = mpsc::channel(limits.append_queue);
         let (committed, to_announce) = mpsc::channel(BATCHES_AHEAD);
         let (stop, tasks) = (CancellationToken::new(), TaskTracker::new());
         tasks.spawn(commit(storage, pending, committed, limits.append_batch, stop.clone()));
-        tasks.spawn(announce(sequencer, to_announce));
+        tasks.spawn(announce(sequencer, inbox_news, to_announce));
         tasks.close();
         Self { queue, stop, tasks }
     }
@@ -182,7 +188,11 @@ fn each(count: usize, result: Result<Vec<Appended>, StorageError>) -> Vec<Result
 #[error("{0}")]
 struct Shared(Arc<dyn std::error::Error + Send + Sync>);
 
-async fn announce(sequencer: Arc<Sequencer>, mut committed: mpsc::Receiver<Committed>) {
+async fn announce(
+    sequencer: Arc<Sequencer>,
+    inbox_news: Arc<InboxNews>,
+    mut committed: mpsc::Receiver<Committed>,
+) {
     while let Some(batch) = committed.recv().await {
         let (mut new, mut duplicate) = (0, 0);
         for (id, result, answer) in batch {
@@ -190,6 +200,13 @@ async fn announce(sequencer: Arc<Sequencer>, mut committed: mpsc::Receiver<Commi
                 Ok(Appended::New(message)) => {
                     let message = Arc::new(message);
                     sequencer.pass(&message).await;
+                    new += 1;
+                    Ok(Outcome::Sent(Sent { message, duplicate: false }))
+                }
+                Ok(Appended::InSupport { message, effect }) => {
+                    let message = Arc::new(message);
+                    sequencer.pass(&message).await;
+                    inbox_news.message(id, effect);
                     new += 1;
                     Ok(Outcome::Sent(Sent { message, duplicate: false }))
                 }

@@ -9,6 +9,7 @@ use super::deletion::Deletion;
 use super::delivered::DeliveredMarks;
 use super::elsewhere::{self, LiveSessions};
 use super::expiry::Expiry;
+use super::inbox_news::InboxNews;
 use super::limiter::Limiter;
 use super::presence::Presence;
 use super::receipts::Receipts;
@@ -16,8 +17,10 @@ use super::sequencer::Sequencer;
 use super::sweeper::Sweeper;
 use super::turns::Turns;
 use super::typing::Typing;
-use super::{AccountKeeper, ChatEngine, Inner};
-use crate::auth::{Accounts, Authenticator, Hasher, Identity, LinkKeys, SessionAuthenticator, TokenKeys};
+use super::{AccountKeeper, ChatEngine, Inner, VisitorSettings};
+use crate::auth::{
+    Accounts, Authenticator, Hasher, Identity, IdentityKey, LinkKeys, SessionAuthenticator, TokenKeys,
+};
 use crate::error::Result;
 use crate::events::Transport;
 use crate::files::FileStore;
@@ -25,6 +28,7 @@ use crate::limits::Limits;
 use crate::model::Clock;
 use crate::storage::Storage;
 use crate::telemetry;
+use crate::widget::Widget;
 
 /// Puts a [`ChatEngine`] together. Made by [`ChatEngine::builder`].
 #[derive(Debug)]
@@ -38,6 +42,7 @@ pub struct EngineBuilder {
     limits: Limits,
     clock: Clock,
     public_path: String,
+    widget: Option<Widget>,
 }
 
 impl EngineBuilder {
@@ -51,6 +56,7 @@ impl EngineBuilder {
             limits: Limits::default(),
             clock: Clock::system(),
             public_path: String::new(),
+            widget: None,
         }
     }
 
@@ -95,39 +101,44 @@ impl EngineBuilder {
         self
     }
 
+    /// Receives visitors of websites. Only an engine that keeps accounts can: visitors are users of its own.
+    pub fn widget(mut self, widget: Widget) -> Self {
+        self.widget = Some(widget);
+        self
+    }
+
     /// Migrates the storage and starts the engine, in the tokio runtime that this is called in.
     ///
     /// # Errors
     ///
-    /// - [`Error::Refused`](crate::Error::Refused) when the secrets of [`Accounts`] can be guessed.
+    /// - [`Error::Refused`](crate::Error::Refused) when the secrets of [`Accounts`] or [`Widget`] can be guessed, or a
+    ///   proof is required that there is no secret for.
     /// - [`Error::Unavailable`](crate::Error::Unavailable) when the storage is away.
     /// - [`Error::Internal`](crate::Error::Internal) when it cannot be migrated.
     pub async fn build(self) -> Result<ChatEngine> {
         telemetry::describe();
-        let Self { storage, identity, files, link_secrets, transports, limits, clock, public_path } = self;
+        let Self { storage, identity, files, link_secrets, transports, limits, clock, public_path, widget } =
+            self;
         if let Identity::Accounts(accounts) = &identity {
             accounts.check_secrets()?;
+            widget.as_ref().map_or(Ok(()), |widget| widget.check(accounts.weak_secrets))?;
         }
         storage.migrate().await?;
         let links = link_keys(link_secrets, &identity)?;
-        let (authenticator, accounts): (Arc<dyn Authenticator>, _) = match identity {
-            Identity::Host(authenticator) => (authenticator, None),
-            Identity::Accounts(settings) => {
-                let keeper = AccountKeeper::new(settings, storage.clone(), clock.clone(), &limits);
-                (keeper.sessions.clone(), Some(keeper))
-            }
-        };
+        let keep = |settings| AccountKeeper::new(settings, storage.clone(), clock.clone(), &limits);
+        let (authenticator, accounts) = known_by(identity, keep);
         let announcer = Arc::new(Announcer::new(transports));
         let audit = Audit::start(storage.clone(), clock.clone());
         let delivered = DeliveredMarks::start(storage.clone());
         let receipts = Arc::new(Receipts::new(announcer.clone(), delivered.clone()));
         let sequencer = Sequencer::new(storage.clone(), announcer.clone(), receipts.clone(), &limits);
-        let appender = Appender::start(storage.clone(), sequencer.clone(), &limits);
+        let inbox_news = InboxNews::start(storage.clone(), announcer.clone());
+        let appender = Appender::start(storage.clone(), sequencer.clone(), inbox_news.clone(), &limits);
         let presence = Presence::start(storage.clone(), announcer.clone(), clock.clone(), &limits);
         let typing = Typing::start(sequencer.clone(), limits.typing_ttl);
         let expiry = Expiry::start(announcer.clone(), &limits);
-        let sweeper = files.clone();
-        let sweeper = sweeper.map(|files| Sweeper::start(storage.clone(), files, clock.clone(), &limits));
+        let sweep = |files| Sweeper::start(storage.clone(), files, clock.clone(), &limits);
+        let sweeper = files.clone().map(sweep);
         let limiter = Limiter::start(&limits, &clock);
         let inner = Inner {
             storage,
@@ -151,12 +162,28 @@ impl EngineBuilder {
             limiter,
             turns: Turns::default(),
             public_path,
+            visitors: VisitorSettings::new(widget),
+            inbox_news,
         };
         let engine = ChatEngine { inner: Arc::new(inner) };
         if engine.inner.storage.is_shared() {
             tokio::spawn(elsewhere::watch(engine.downgrade()));
         }
         Ok(engine)
+    }
+}
+
+/// Who knows the callers, and the engine's own accounts if it is those.
+fn known_by(
+    identity: Identity,
+    keep: impl FnOnce(Accounts) -> AccountKeeper,
+) -> (Arc<dyn Authenticator>, Option<AccountKeeper>) {
+    match identity {
+        Identity::Host(authenticator) => (authenticator, None),
+        Identity::Accounts(settings) => {
+            let keeper = keep(settings);
+            (keeper.sessions.clone(), Some(keeper))
+        }
     }
 }
 
@@ -168,6 +195,14 @@ fn link_keys(mut secrets: Vec<Vec<u8>>, identity: &Identity) -> Result<LinkKeys>
         secrets = settings.link_secrets();
     }
     LinkKeys::new(&secrets)
+}
+
+impl VisitorSettings {
+    fn new(settings: Option<Widget>) -> Self {
+        let secret = settings.as_ref().and_then(|widget| widget.identity_secret.as_deref());
+        let identity_key = secret.filter(|secret| !secret.is_empty()).map(IdentityKey::new);
+        Self { settings, identity_key, ..Self::default() }
+    }
 }
 
 impl AccountKeeper {

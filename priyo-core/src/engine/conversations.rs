@@ -28,6 +28,9 @@ pub struct ListConversations {
 /// Who may close and reopen.
 const CLOSERS: &[Role] = &[Role::Admin, Role::Agent];
 
+const OF_VISITORS: &str = "Only the visitor of a website begins a support conversation";
+const ONLY_AGENTS: &str = "Only agents can be brought into a support conversation";
+
 const UNKNOWN_PARTICIPANTS: &str = "One or more participants not found";
 
 impl ChatEngine {
@@ -35,12 +38,20 @@ impl ChatEngine {
     ///
     /// # Errors
     ///
-    /// - [`Error::Refused`] when a direct one is not between two, or a participant does not exist.
+    /// - [`Error::Forbidden`] for a visitor of a website.
+    /// - [`Error::Refused`] when a direct one is not between two, or a participant does not exist, or it is one of
+    ///   support.
     /// - [`Error::Validation`] when there are too many participants, or the name is more than 100 characters or has
     ///   a NUL.
     /// - [`Error::DirectExists`] when the two have an open direct conversation.
     /// - [`Error::RateLimited`] when the caller begins too many.
     pub async fn create_conversation(&self, caller: &Caller, new: NewConversation) -> Result<Conversation> {
+        if caller.visitor.is_some() {
+            return Err(self.denied(caller, "create_conversation", Error::Forbidden));
+        }
+        if new.kind == ConversationKind::Support {
+            return Err(Error::Refused(OF_VISITORS));
+        }
         let name = new.title()?;
         let mut participants = vec![caller.user_id];
         for id in new.participant_ids {
@@ -129,12 +140,13 @@ impl ChatEngine {
         self.set_status(id, ConversationStatus::Open).await
     }
 
-    /// Takes the caller out of a group. From then on they can read nothing of it.
+    /// Takes the caller out of a group, or an agent out of a support conversation. From then on they can read nothing of
+    /// it, unless by their role.
     ///
     /// # Errors
     ///
     /// - [`Error::NotFound`] when there is none, or the caller is not in it.
-    /// - [`Error::Refused`] for a direct conversation.
+    /// - [`Error::Refused`] for a direct conversation, and for the visitor whose conversation it is.
     pub async fn leave_conversation(&self, caller: &Caller, id: ConversationId) -> Result<()> {
         let standing = self.visible(caller, id).await?;
         if !standing.is_participant {
@@ -143,6 +155,9 @@ impl ChatEngine {
         if standing.kind == ConversationKind::Direct {
             return Err(Error::Refused("Direct conversations cannot be left"));
         }
+        if standing.kind == ConversationKind::Support && caller.role == Role::Customer {
+            return Err(Error::Refused("Support conversations cannot be left by their visitor"));
+        }
         let user = caller.user_id;
         self.to_the_end(async move |engine: Self| {
             engine.take_out(id, user).await?.map(drop).ok_or(Error::NotFound(NO_CONVERSATION))
@@ -150,13 +165,14 @@ impl ChatEngine {
         .await
     }
 
-    /// Brings users into a group. Those who are in it already stay as they are.
+    /// Brings users into a group, or agents into a support conversation. Those who are in it already stay as they are.
     ///
     /// # Errors
     ///
     /// - [`Error::NotFound`] when there is no such conversation, or none that the caller may see.
     /// - [`Error::Forbidden`] when the caller is neither its creator, nor an agent in it, nor an administrator.
-    /// - [`Error::Refused`] for a direct conversation, or when a user does not exist.
+    /// - [`Error::Refused`] for a direct conversation, or when a user does not exist, or is no agent and the
+    ///   conversation is one of support.
     /// - [`Error::Validation`] when there would be too many participants.
     pub async fn add_participants(
         &self,
@@ -164,7 +180,14 @@ impl ChatEngine {
         id: ConversationId,
         users: Vec<UserId>,
     ) -> Result<Conversation> {
-        self.may_arrange(caller, id).await?;
+        if self.may_arrange(caller, id).await? == ConversationKind::Support {
+            for user in &users {
+                let user = self.inner.storage.user(*user).await?;
+                if user.is_none_or(|user| user.role == Role::Customer) {
+                    return Err(Error::Refused(ONLY_AGENTS));
+                }
+            }
+        }
         let max = self.limits().participants;
         self.to_the_end(async move |engine: Self| {
             let _turn = engine.inner.turns.of(id).await?;
@@ -190,36 +213,42 @@ impl ChatEngine {
         .await
     }
 
-    /// Takes a user out of a group.
+    /// Takes a user out of a group, or an agent out of a support conversation.
     ///
     /// # Errors
     ///
     /// - [`Error::NotFound`] when there is no such conversation, none that the caller may see, or the user is not
     ///   in it.
     /// - [`Error::Forbidden`] when the caller is neither its creator, nor an agent in it, nor an administrator.
-    /// - [`Error::Refused`] for a direct conversation.
+    /// - [`Error::Refused`] for a direct conversation, and for the visitor whose conversation it is.
     pub async fn remove_participant(
         &self,
         caller: &Caller,
         id: ConversationId,
         user: UserId,
     ) -> Result<Conversation> {
-        self.may_arrange(caller, id).await?;
+        if self.may_arrange(caller, id).await? == ConversationKind::Support
+            && self.inner.storage.standing(id, user).await?.is_some_and(|one| one.created_by == user)
+        {
+            return Err(Error::Refused("The visitor stays in their support conversation"));
+        }
         self.to_the_end(async move |engine: Self| {
             engine.take_out(id, user).await?.ok_or(Error::NotFound("Participant not found"))
         })
         .await
     }
 
-    /// Refuses a caller who may not bring in and take out others.
-    async fn may_arrange(&self, caller: &Caller, id: ConversationId) -> Result<()> {
+    /// Refuses a caller who may not bring in and take out others; gives the kind of the conversation.
+    async fn may_arrange(&self, caller: &Caller, id: ConversationId) -> Result<ConversationKind> {
         let Standing { is_participant, created_by, kind, .. } = self.visible(caller, id).await?;
         if kind == ConversationKind::Direct {
             return Err(Error::Refused("Participants of a direct conversation cannot be changed"));
         }
-        let inside = is_participant && (created_by == caller.user_id || caller.role == Role::Agent);
+        // A support conversation was begun by its visitor, who has no say in who answers.
+        let is_own = created_by == caller.user_id && kind == ConversationKind::Group;
+        let inside = is_participant && (is_own || caller.role == Role::Agent);
         if inside || caller.is_admin() {
-            return Ok(());
+            return Ok(kind);
         }
         Err(self.denied(caller, "arrange_participants", Error::Forbidden))
     }
@@ -248,7 +277,7 @@ impl ChatEngine {
     }
 
     /// Takes a user out, ends what rests on their being in, and tells all. `None` when they were not in it.
-    async fn take_out(&self, id: ConversationId, user: UserId) -> Result<Option<Conversation>> {
+    pub(super) async fn take_out(&self, id: ConversationId, user: UserId) -> Result<Option<Conversation>> {
         let _turn = self.inner.turns.of(id).await?;
         let removed = self.inner.storage.remove_participant(id, user, self.now()).await;
         match &removed {
@@ -279,12 +308,12 @@ impl ChatEngine {
         });
     }
 
-    async fn turn_out(&self, id: ConversationId, user: UserId) {
+    pub(super) async fn turn_out(&self, id: ConversationId, user: UserId) {
         self.inner.sequencer.turn_out(id, user).await;
         self.inner.typing.stop(user, id);
     }
 
-    fn tell_new(&self, conversation: &Conversation) {
+    pub(super) fn tell_new(&self, conversation: &Conversation) {
         self.tell(conversation.participant_ids(), &Event::ConversationNew(Arc::new(conversation.clone())));
     }
 
@@ -295,15 +324,17 @@ impl ChatEngine {
             ConversationStatus::Open => Event::ConversationUpdated(told),
         };
         self.tell(conversation.participant_ids(), &event);
+        self.tell_inbox(conversation);
     }
 
     fn tell_out(&self, conversation: &Conversation, user: UserId) {
         let updated = Event::ConversationUpdated(Arc::new(conversation.clone()));
         self.tell(conversation.participant_ids(), &updated);
         self.tell(vec![user], &Event::ConversationGone(conversation.id));
+        self.tell_inbox(conversation);
     }
 
-    fn tell_added(&self, conversation: &Conversation, added: Vec<UserId>) {
+    pub(super) fn tell_added(&self, conversation: &Conversation, added: Vec<UserId>) {
         if added.is_empty() {
             return;
         }
@@ -311,9 +342,10 @@ impl ChatEngine {
         let others = conversation.participant_ids().into_iter().filter(|id| !added.contains(id)).collect();
         self.tell(others, &Event::ConversationUpdated(told.clone()));
         self.tell(added, &Event::ConversationNew(told));
+        self.tell_inbox(conversation);
     }
 
-    fn tell(&self, users: Vec<UserId>, event: &Event) {
+    pub(super) fn tell(&self, users: Vec<UserId>, event: &Event) {
         self.inner.announcer.announce(&Audience::Users(users), event);
     }
 

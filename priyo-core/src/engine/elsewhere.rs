@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use super::{ChatEngine, WeakEngine};
 use crate::auth::Caller;
-use crate::model::{ConnectionId, SessionId};
+use crate::model::{ConnectionId, ConversationId, SessionId, UserId};
 use crate::storage::{self, unpanicked};
 
 /// How long after a look the next one is taken. With the time that a look takes, nobody hears more than 5 s too long.
@@ -66,7 +66,7 @@ impl ChatEngine {
             let standings = unpanicked(storage.standings(some)).await?;
             for ((id, user), standing) in some.iter().zip(standings) {
                 if !standing.is_some_and(|standing| standing.is_participant) {
-                    self.turn_out_unsure(*id, *user).await;
+                    self.turn_out_if_still_in(*id, *user).await;
                 }
             }
         }
@@ -80,5 +80,14 @@ impl ChatEngine {
             let _ = self.end_sessions(&ended);
         }
         Ok(())
+    }
+
+    /// Who was taken out at this node while it was looking is turned out already, and told so.
+    async fn turn_out_if_still_in(&self, id: ConversationId, user: UserId) {
+        // Whoever waits in vain looks again soon.
+        let Ok(_turn) = self.inner.turns.of(id).await else { return };
+        if self.inner.sequencer.has_participant(id, user) {
+            self.turn_out_unsure(id, user).await;
+        }
     }
 }

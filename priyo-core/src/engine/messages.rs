@@ -12,7 +12,7 @@ use crate::auth::Caller;
 use crate::error::{Error, Result};
 use crate::events::Event;
 use crate::model::{
-    ConversationId, MarkRead, Message, MessageId, MessageKind, MessagePage, MessageRange, NewMessage,
+    ConversationId, MarkRead, Message, MessageId, MessageKind, MessagePage, MessageRange, NewMessage, Role,
 };
 use crate::rates::Action;
 use crate::storage::{NewMessageRow, ReadMark, ReadOutcome, Reader, Reading};
@@ -31,8 +31,8 @@ pub struct Sent {
 #[must_use = "whether the message was accepted is known when `sent` is"]
 pub struct Submitted {
     appending: Appending,
-    /// Who is to be told so when they are not in the conversation: others are told that there is none.
-    overseer: Option<(ChatEngine, Caller)>,
+    /// Who may see the conversation without being in it, and is then told so: others are told that there is none.
+    onlooker: Option<(ChatEngine, Caller, ConversationId)>,
 }
 
 impl Submitted {
@@ -48,8 +48,11 @@ impl Submitted {
             Outcome::Closed => Err(Error::ConversationClosed),
             Outcome::FileGone => Err(Error::NotFound("File not found")),
             Outcome::NoConversation => Err(Error::NotFound(NO_CONVERSATION)),
-            Outcome::NotParticipant => Err(match self.overseer {
-                Some((engine, caller)) => engine.denied_outside(&caller),
+            Outcome::NotParticipant => Err(match self.onlooker {
+                Some((engine, caller, id)) => match engine.visible(&caller, id).await {
+                    Ok(_) => engine.denied_outside(&caller),
+                    Err(error) => error,
+                },
                 None => Error::NotFound(NO_CONVERSATION),
             }),
         }
@@ -67,7 +70,7 @@ impl ChatEngine {
     /// - [`Error::Validation`] when the text is blank or too long, or the caller's id for the message is not 1 to 128
     ///   characters, or either has a NUL.
     /// - [`Error::NotFound`] when there is no such conversation or file, or none that the caller may know of.
-    /// - [`Error::Forbidden`] for an administrator who is not in the conversation.
+    /// - [`Error::Forbidden`] for one who may see the conversation and is not in it.
     /// - [`Error::ConversationClosed`] when it takes no more messages.
     /// - [`Error::ClientIdReused`] when the caller's id for the message stands for another one.
     /// - [`Error::RateLimited`] when the caller sends too many.
@@ -88,6 +91,7 @@ impl ChatEngine {
     /// Those of [`send_message`](Self::send_message) that are known before the message is stored.
     #[instrument(skip_all, fields(user.id = %caller.user_id, conversation.id = %new.conversation_id))]
     pub async fn submit_message(&self, caller: &Caller, new: NewMessage) -> Result<Submitted> {
+        let id = new.conversation_id;
         self.check_content(&new)?;
         self.count(Action::Send, caller)?;
         let attachment = match &new.file {
@@ -108,8 +112,9 @@ impl ChatEngine {
             attachment,
             at: self.now(),
         })?;
-        let overseer = caller.is_admin().then(|| (self.clone(), caller.clone()));
-        Ok(Submitted { appending, overseer })
+        let is_onlooker = caller.role != Role::Customer;
+        let onlooker = is_onlooker.then(|| (self.clone(), caller.clone(), id));
+        Ok(Submitted { appending, onlooker })
     }
 
     /// A part of a conversation's messages, oldest first.
@@ -152,7 +157,8 @@ impl ChatEngine {
         limit: u32,
         max_bytes: usize,
     ) -> Result<Reading> {
-        let reader = Reader { user_id: caller.user_id, from_outside: caller.is_admin() };
+        // Which an agent may read is seen below.
+        let reader = Reader { user_id: caller.user_id, from_outside: caller.role != Role::Customer };
         let reading = self.inner.storage.messages_for(reader, id, range, limit, max_bytes).await?;
         let seen = reading.filter(|reading| may_see(caller, &reading.standing));
         let Reading { standing, page, present } = seen.ok_or(Error::NotFound(NO_CONVERSATION))?;

@@ -1,6 +1,7 @@
 //! The engine: every rule of the chat, one file a noun, each an `impl ChatEngine`.
 
 mod accounts;
+mod agents;
 mod announcer;
 mod appender;
 mod audit;
@@ -10,6 +11,8 @@ mod deletion;
 mod delivered;
 mod elsewhere;
 mod expiry;
+mod inbox;
+mod inbox_news;
 mod joining;
 mod limiter;
 mod messages;
@@ -25,12 +28,14 @@ mod typing;
 mod unanswered;
 mod uploads;
 mod users;
+mod visitors;
 
 use std::fmt;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use tokio::runtime::Handle;
+use tokio::sync::OnceCell;
 use tracing::Instrument;
 
 pub use accounts::SignedIn;
@@ -43,6 +48,7 @@ pub use sequencer::{Entry, Listening};
 pub use sync::Synced;
 pub use uploads::Download;
 pub use users::Users;
+pub use visitors::Visited;
 
 use announcer::Announcer;
 use appender::Appender;
@@ -51,6 +57,7 @@ use deletion::Deletion;
 use delivered::DeliveredMarks;
 use elsewhere::LiveSessions;
 use expiry::Expiry;
+use inbox_news::InboxNews;
 use limiter::Limiter;
 use presence::Presence;
 use receipts::Receipts;
@@ -60,15 +67,17 @@ use turns::Turns;
 use typing::Typing;
 
 use crate::auth::{
-    Accounts, Authenticator, Caller, Hasher, Identity, LinkKeys, SessionAuthenticator, TokenKeys,
+    Accounts, Authenticator, Caller, Hasher, Identity, IdentityKey, LinkKeys, SessionAuthenticator,
+    TokenKeys, VisitorKind,
 };
 use crate::error::{Error, Result};
 use crate::events::Revocation;
 use crate::files::FileStore;
 use crate::limits::Limits;
-use crate::model::{Clock, ConversationId, Timestamp, UserId};
+use crate::model::{Clock, ConversationId, ConversationKind, Role, Timestamp, UserId};
 use crate::patience;
 use crate::storage::{Standing, Storage};
+use crate::widget::Widget;
 
 /// A chat. Cheap to clone; all clones are the same chat.
 ///
@@ -106,6 +115,8 @@ struct Inner {
     limiter: Arc<Limiter>,
     turns: Turns,
     public_path: String,
+    visitors: VisitorSettings,
+    inbox_news: Arc<InboxNews>,
 }
 
 impl Drop for Inner {
@@ -116,6 +127,15 @@ impl Drop for Inner {
             runtime.spawn(async move { announcer.close().await });
         }
     }
+}
+
+/// How visitors of websites are received, if they are.
+#[derive(Default)]
+struct VisitorSettings {
+    settings: Option<Widget>,
+    identity_key: Option<IdentityKey>,
+    /// In whose name they are greeted, once somebody was.
+    greeter: OnceCell<UserId>,
 }
 
 /// What the engine needs to keep accounts of its own.
@@ -165,7 +185,19 @@ impl ChatEngine {
     /// - [`Error::UnknownUser`] when it is good but its user is gone.
     /// - [`Error::Unavailable`] when the storage is away.
     pub async fn authenticate(&self, token: &str) -> Result<Caller> {
-        self.inner.authenticator.authenticate(token).await
+        let caller = self.inner.authenticator.authenticate(token).await?;
+        self.check_proven(&caller)?;
+        Ok(caller)
+    }
+
+    /// Refuses a visitor who has not proved who they are where they must: from a time when they need not.
+    fn check_proven(&self, caller: &Caller) -> Result<()> {
+        let is_required =
+            self.inner.visitors.settings.as_ref().is_some_and(|widget| widget.identity_required);
+        if is_required && caller.visitor == Some(VisitorKind::Anonymous) {
+            return Err(Error::InvalidToken);
+        }
+        Ok(())
     }
 
     /// Whether a caller is still who they were, and what they may do now.
@@ -271,8 +303,12 @@ impl ChatEngine {
         Ok(standing)
     }
 
-    /// Notes that an administrator looks into conversations that they are not in.
+    /// Notes that an administrator looks into conversations that they are not in. An agent sees no others but those of
+    /// support, which are there to be looked at.
     async fn audit_reading(&self, caller: &Caller, outside: &[ConversationId]) -> Result<()> {
+        if !caller.is_admin() {
+            return Ok(());
+        }
         let of = |id: &ConversationId| Deed::of(caller, "conversation_read_by_admin").to(id);
         self.inner.audit.note_first(outside.iter().map(of)).await
     }
@@ -285,7 +321,9 @@ impl ChatEngine {
 
 /// Whether a caller who stands so to a conversation may see it.
 fn may_see(caller: &Caller, standing: &Standing) -> bool {
-    standing.is_participant || caller.is_admin()
+    standing.is_participant
+        || caller.is_admin()
+        || (standing.kind == ConversationKind::Support && caller.role == Role::Agent)
 }
 
 /// What is said of a conversation that is not there, or that the caller may not know of.

@@ -37,6 +37,7 @@ impl ChatEngine {
         self.inner.presence.add(caller.user_id, connection, from)?;
         let caller = caller.on(connection);
         self.inner.live_sessions.note(&caller);
+        self.inner.inbox_news.agents.note(&caller);
         Ok(caller)
     }
 
@@ -47,6 +48,7 @@ impl ChatEngine {
             self.inner.presence.remove(caller.user_id, connection);
             self.inner.expiry.forget(connection);
             self.inner.live_sessions.forget(connection);
+            self.inner.inbox_news.agents.forget(connection);
         }
     }
 

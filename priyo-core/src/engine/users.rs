@@ -10,7 +10,7 @@ use crate::model::fields::Fields;
 use crate::model::{
     HostUser, ImportedUser, Origin, Page, Role, User, UserChange, UserCursor, UserId, UserList,
 };
-use crate::storage::UserUpdate;
+use crate::storage::{UserUpdate, VisitorKey};
 
 /// Users that a program brings along: those of a host with its own login, and those who had an account elsewhere. Made
 /// by [`ChatEngine::users`].
@@ -55,18 +55,23 @@ impl ChatEngine {
     }
 
     /// For an administrator: changes what a user may do, in force at once. One who is disabled is signed out everywhere
-    /// and cannot sign in; one who is no administrator any more hears nothing more of conversations that they are not
-    /// in.
+    /// and cannot sign in; one whose role allows less hears nothing more that is not for them.
     ///
     /// # Errors
     ///
     /// - [`Error::RoleRequired`] for anybody else.
     /// - [`Error::NotFound`] when there is no such user.
-    /// - [`Error::Conflict`] when no administrator would be left who can log in.
+    /// - [`Error::Conflict`] when no administrator would be left who can log in, or a visitor of a website would be
+    ///   more than a customer.
     /// - [`Error::RouteNotFound`] when the engine keeps no accounts.
     pub async fn update_user(&self, caller: &Caller, id: UserId, change: UserChange) -> Result<User> {
         self.keeper()?;
         self.require_admin(caller, "update_user")?;
+        if change.role.is_some_and(|role| role != Role::Customer)
+            && self.inner.storage.visitor(&VisitorKey::User(id)).await?.is_some()
+        {
+            return Err(Error::Conflict(ONLY_A_VISITOR));
+        }
         let caller = caller.clone();
         self.to_the_end(async move |engine: Self| {
             let updated = engine.inner.storage.update_user(id, change, engine.now()).await;
@@ -81,8 +86,10 @@ impl ChatEngine {
                         engine.end_sessions(&ended)?;
                         // And those who are about to come in.
                         engine.disconnect_user(id);
-                    } else if before.role == Role::Admin && user.role != Role::Admin {
+                    } else if user.role < before.role {
                         engine.send_back(id)?;
+                    } else if user.role > before.role {
+                        engine.inner.inbox_news.agents.add(id, engine.inner.presence.connections_of(id));
                     }
                     Ok(user)
                 }
@@ -117,6 +124,9 @@ impl ChatEngine {
 }
 
 const LAST_ADMIN: &str = "The last administrator must stay one";
+
+/// Their token lies in a browser, and nobody has to log in for it.
+const ONLY_A_VISITOR: &str = "A visitor of a website stays a customer";
 
 impl Users<'_> {
     /// Makes a user of the host program known, or brings the one with the same `external_id` up to date.

@@ -17,6 +17,8 @@ pub enum ConversationKind {
     Direct,
     /// Between any number.
     Group,
+    /// Between a visitor of a website and those who answer; a visitor has only ever one open.
+    Support,
 }
 
 impl ConversationKind {
@@ -26,13 +28,14 @@ impl ConversationKind {
         match self {
             Self::Direct => "DIRECT",
             Self::Group => "GROUP",
+            Self::Support => "SUPPORT",
         }
     }
 
     /// The kind with this exact name.
     #[must_use]
     pub fn from_name(name: &str) -> Option<Self> {
-        [Self::Direct, Self::Group].into_iter().find(|kind| kind.as_str() == name)
+        [Self::Direct, Self::Group, Self::Support].into_iter().find(|kind| kind.as_str() == name)
     }
 }
 
@@ -69,9 +72,9 @@ impl ConversationStatus {
 pub struct Conversation {
     /// Which one.
     pub id: ConversationId,
-    /// Its title; never for a direct one.
+    /// Its title; only groups have one.
     pub name: Option<String>,
-    /// Direct or group.
+    /// Direct, group or support.
     pub kind: ConversationKind,
     /// Open or closed.
     pub status: ConversationStatus,
@@ -92,6 +95,12 @@ impl Conversation {
     #[must_use]
     pub fn has(&self, user: UserId) -> bool {
         self.participants.iter().any(|p| p.user_id == user)
+    }
+
+    /// Whether it takes messages.
+    #[must_use]
+    pub fn is_open(&self) -> bool {
+        self.status == ConversationStatus::Open
     }
 
     /// The ids of those who are in it now.

@@ -22,6 +22,8 @@ pub struct Fields {
     map: Map<String, Value>,
     unknown: Unknown,
     faults: Vec<String>,
+    /// What the names of the fields are shown with: the way to an object within another.
+    path: String,
 }
 
 impl Fields {
@@ -32,7 +34,7 @@ impl Fields {
     /// [`Error::Validation`] when `body` is not an object.
     pub fn new(body: Value, unknown: Unknown) -> Result<Self> {
         match body {
-            Value::Object(map) => Ok(Self { map, unknown, faults: Vec::new() }),
+            Value::Object(map) => Ok(Self { map, unknown, faults: Vec::new(), path: String::new() }),
             _ => Err(Error::Validation(vec!["\"value\" must be of type object".to_owned()])),
         }
     }
@@ -40,12 +42,13 @@ impl Fields {
     /// No fields: for values that come without a body, from a host program.
     #[must_use]
     pub fn none() -> Self {
-        Self { map: Map::new(), unknown: Unknown::Refuse, faults: Vec::new() }
+        Self { map: Map::new(), unknown: Unknown::Refuse, faults: Vec::new(), path: String::new() }
     }
 
     /// Notes a fault of one field.
     pub fn fault(&mut self, field: &str, what: &str) {
-        self.faults.push(format!("\"{field}\" {what}"));
+        let path = &self.path;
+        self.faults.push(format!("\"{path}{field}\" {what}"));
     }
 
     /// Notes a fault when there is a value and it does not pass `test`.
@@ -160,6 +163,21 @@ impl Fields {
         counts
     }
 
+    /// An object that may be missing, taken apart by `read`; `null` counts as missing.
+    pub fn optional_object<T>(&mut self, field: &str, read: impl FnOnce(&mut Self) -> T) -> Option<T> {
+        let value = self.map.remove(field).filter(|value| !value.is_null())?;
+        let Value::Object(map) = value else {
+            self.fault(field, "must be an object");
+            return None;
+        };
+        let path = format!("{}{field}.", self.path);
+        let mut inner = Self { map, unknown: self.unknown, faults: Vec::new(), path };
+        let found = read(&mut inner);
+        inner.note_strangers();
+        self.faults.append(&mut inner.faults);
+        Some(found)
+    }
+
     /// Whether the field is there.
     #[must_use]
     pub fn has(&self, field: &str) -> bool {
@@ -183,6 +201,12 @@ impl Fields {
     ///
     /// [`Error::Validation`] when there was a fault, or a field that nobody asked for and that is not ignored.
     pub fn finish(mut self) -> Result<()> {
+        self.note_strangers();
+        if self.faults.is_empty() { Ok(()) } else { Err(Error::Validation(self.faults)) }
+    }
+
+    /// Notes those fields that nobody asked for.
+    fn note_strangers(&mut self) {
         if self.unknown == Unknown::Refuse {
             let strangers: Vec<String> = self.map.keys().take(20).cloned().collect();
             for name in strangers {
@@ -191,7 +215,6 @@ impl Fields {
                 self.fault(&shown, "is not allowed");
             }
         }
-        if self.faults.is_empty() { Ok(()) } else { Err(Error::Validation(self.faults)) }
     }
 
     fn text(&mut self, field: &str, value: Value) -> Option<String> {

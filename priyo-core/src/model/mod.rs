@@ -11,6 +11,7 @@ mod sync;
 mod timestamp;
 mod user;
 mod users;
+mod visitor;
 
 pub use address::ClientAddress;
 pub use conversation::{
@@ -28,3 +29,4 @@ pub use sync::Known;
 pub use timestamp::{Clock, Timestamp};
 pub use user::{HostUser, Login, Registration, Role, User, UserBrief};
 pub use users::{ImportedUser, NewPassword, OwnSession, UserChange, UserCursor, UserList, UserOrder};
+pub use visitor::{Claimed, Contact, InboxItem, InboxState, Visit, VisitedPage, Visitor};

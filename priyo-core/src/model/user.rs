@@ -229,7 +229,7 @@ fn is_username(text: &str) -> bool {
 }
 
 /// The addresses people have, not all that RFC 5322 allows: ASCII, no quoting, no comments, a dotted domain.
-fn is_email(text: &str) -> bool {
+pub(super) fn is_email(text: &str) -> bool {
     let Some((local, domain)) = text.split_once('@') else { return false };
     let atom = |b: u8| b.is_ascii_alphanumeric() || b"!#$%&'*+/=?^_`{|}~-".contains(&b);
     let label = |label: &str| {

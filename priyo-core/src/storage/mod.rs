@@ -11,6 +11,7 @@ pub mod postgres;
 mod records;
 #[cfg(feature = "sqlite")]
 pub mod sqlite;
+mod support;
 
 use std::error::Error as StdError;
 use std::fmt::Debug;
@@ -28,10 +29,11 @@ use crate::model::{
 
 use crate::telemetry;
 pub use records::{
-    Addition, Appended, AuditEntry, ConversationRow, Created, DeliveredMark, LooseFile, MessageSpan,
+    Addition, Appended, AuditEntry, ConversationRow, Created, DeliveredMark, Effect, LooseFile, MessageSpan,
     NewMessageRow, NewSession, PasswordRow, ReadMark, ReadOutcome, Reader, Reading, RefreshToken, Rotation,
     Session, Standing, StatusChange, TokenHash, UserUpdate,
 };
+pub use support::{Claim, Greeting, Opened, SupportRow, SupportStore, VisitorKey, VisitorRow};
 
 /// What a storage call gives.
 pub type Result<T, E = StorageError> = std::result::Result<T, E>;
@@ -94,7 +96,16 @@ pub(crate) async fn unpanicked<T>(call: impl Future<Output = Result<T>>) -> Resu
 /// The promises are a test suite, too: the module `conformance`, with the feature of that name.
 #[async_trait]
 pub trait Storage:
-    UserStore + SessionStore + ConversationStore + MessageStore + FileRecordStore + Debug + Send + Sync + 'static
+    UserStore
+    + SessionStore
+    + ConversationStore
+    + MessageStore
+    + FileRecordStore
+    + SupportStore
+    + Debug
+    + Send
+    + Sync
+    + 'static
 {
     /// Brings the schema up to date. Safe to call again, and from several processes at once.
     async fn migrate(&self) -> Result<()>;
@@ -256,7 +267,7 @@ pub trait ConversationStore: Send + Sync {
     ) -> Result<Page<ConversationSummary>>;
 
     /// Opens or closes a conversation, whose messages stay as they are. A direct one cannot be opened while its two
-    /// have another open one.
+    /// have another open one, nor one of support while its visitor has.
     async fn set_status(
         &self,
         id: ConversationId,
@@ -276,7 +287,8 @@ pub trait ConversationStore: Send + Sync {
         at: Timestamp,
     ) -> Result<Addition>;
 
-    /// Takes a user out. Gives the conversation as it is then, or `None` when they were not in it.
+    /// Takes a user out. Gives the conversation as it is then, or `None` when they were not in it. One of support that
+    /// they had taken on is nobody's then.
     async fn remove_participant(
         &self,
         id: ConversationId,
@@ -296,6 +308,9 @@ pub trait MessageStore: Send + Sync {
     ///
     /// Looked at in this order: is there such a conversation, is the sender in it, is it a repeat, is it open, is the
     /// file still there. What was refused leaves no trace: its `client_message_id` is still free.
+    ///
+    /// One of support that is closed is opened by an accepted message of its visitor, unless the visitor has another
+    /// open one: then it is closed. A message of anybody else in it answers what the visitor wrote.
     ///
     /// # Errors
     ///

@@ -223,6 +223,13 @@ pub struct NewMessageRow {
 pub enum Appended {
     /// It is stored.
     New(Message),
+    /// It is stored, in a support conversation.
+    InSupport {
+        /// The message.
+        message: Message,
+        /// What it has done to the conversation.
+        effect: Effect,
+    },
     /// The sender sent it before: this is the first one.
     Duplicate(Message),
     /// The sender used the same `client_message_id` for something else.
@@ -231,12 +238,39 @@ pub enum Appended {
     NoConversation,
     /// The sender is not in it.
     NotParticipant,
-    /// It is closed.
+    /// It is closed, and not opened again by this.
     Closed,
     /// The file is gone.
     FileGone,
     /// Somebody else holds the conversation or the sender's place in it for too long. Trying again later may help.
     Busy,
+}
+
+/// What a message has done to a support conversation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Effect {
+    /// It is the first that its visitor wrote.
+    Begins,
+    /// It has opened the conversation again.
+    Reopens,
+    /// Nothing but that there is more to read.
+    GoesOn,
+}
+
+impl Effect {
+    /// The effect of a message: whether it opens the conversation again, whether it is the visitor's, its number, and
+    /// the number of the newest one that is not the visitor's. The only one that may be before the visitor's first is
+    /// the greeting.
+    #[must_use]
+    pub fn of(reopens: bool, is_of_visitor: bool, seq: u64, answered_seq: u64) -> Self {
+        if reopens {
+            Self::Reopens
+        } else if is_of_visitor && answered_seq <= 1 && seq == answered_seq + 1 {
+            Self::Begins
+        } else {
+            Self::GoesOn
+        }
+    }
 }
 
 /// What became of read marks.

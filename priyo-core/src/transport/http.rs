@@ -18,6 +18,7 @@ use uuid::{NoContext, Uuid};
 
 use super::connection::Connection;
 use super::linger::linger;
+use crate::auth::Caller;
 use crate::error::{Error, Result, WireError, whole_seconds};
 use crate::model::{ClientAddress, Origin};
 use crate::patience;
@@ -82,6 +83,27 @@ pub fn origin(parts: &Parts) -> Origin {
     let agent = headers.get(header::USER_AGENT).map(|agent| String::from_utf8_lossy(agent.as_bytes()));
     Origin { address, request_id, user_agent: None }.user_agent(agent.as_deref().unwrap_or_default())
 }
+
+/// What the page that a request comes from may do, as the program around the router has found by its `Origin`, and put
+/// into the request's extensions. Without it every page may do all.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PageRights {
+    /// Whether users may call from it who log in.
+    pub users: bool,
+    /// Whether visitors of websites may.
+    pub visitors: bool,
+}
+
+impl PageRights {
+    /// Whether a caller may call from the page that a request comes from.
+    pub(super) fn admit(extensions: &Extensions, caller: &Caller) -> bool {
+        let may = |rights: &Self| if caller.visitor.is_some() { rights.visitors } else { rights.users };
+        extensions.get::<Self>().is_none_or(may)
+    }
+}
+
+/// What is said where a page may not call.
+pub const ORIGIN_NOT_ALLOWED: &str = "Origin not allowed";
 
 /// Where a request comes from, by its extensions, if that is known: the [`ClientAddress`] that the program around the
 /// router has put there, or else the peer by axum's [`ConnectInfo`].

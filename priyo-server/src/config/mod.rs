@@ -7,6 +7,7 @@ mod origins;
 mod secrets;
 mod values;
 mod variables;
+mod widget;
 
 use std::fmt::{self, Write as _};
 use std::net::IpAddr;
@@ -21,6 +22,7 @@ pub use self::database::Database;
 pub use self::origins::Origins;
 pub use self::secrets::{Secret, Secrets, SecretsError};
 pub use self::variables::{VARIABLES, Variable, table};
+pub use self::widget::WidgetSettings;
 
 use self::values::Reader;
 
@@ -81,6 +83,10 @@ pub struct Config {
     pub port: u16,
     /// `CORS_ORIGIN`: whose pages may call the server.
     pub origins: Origins,
+    /// `WIDGET_ORIGINS`: whose pages may have the widget.
+    pub widget_origins: Origins,
+    /// `WIDGET_…`: how visitors of websites are received, if they are.
+    pub widget: Option<WidgetSettings>,
     /// `TRUSTED_PROXIES`: how many proxies in front add to `X-Forwarded-For`.
     pub trusted_proxies: u8,
     /// `RATE_LIMITS`: false for load tests.
@@ -119,6 +125,7 @@ impl Config {
         let mut read = Reader::new(&get);
         let environment = read.environment();
         let production = environment == Environment::Production;
+        let origins = read.origins("CORS_ORIGIN", environment, Origins::default_of(environment));
         let rate_limits = read.value("RATE_LIMITS", true, values::switch);
         let config = Self {
             environment,
@@ -140,7 +147,9 @@ impl Config {
             ),
             hosts: read.value("HOST", Vec::new(), values::addresses),
             port: read.value("PORT", 3000, values::port),
-            origins: read.origins(environment),
+            widget_origins: read.origins("WIDGET_ORIGINS", environment, origins.clone()),
+            origins,
+            widget: WidgetSettings::read(&mut read, environment),
             trusted_proxies: read.value("TRUSTED_PROXIES", 0, values::proxies),
             rate_limits,
             caps: Caps::read(&mut read, rate_limits),
@@ -359,6 +368,10 @@ mod tests {
             ("HOST", "chat.example"),
             ("PORT", "65536"),
             ("CORS_ORIGIN", "https://chat.example/"),
+            ("WIDGET_ORIGINS", "www.example"),
+            ("WIDGET_ACCENT", "red; x"),
+            ("WIDGET_LOCALE", "../de"),
+            ("WIDGET_IDENTITY_REQUIRED", "on"),
             ("TRUSTED_PROXIES", "all"),
             ("RATE_LIMITS", "perhaps"),
             ("RATE_LIMIT_LOGINS", "10"),

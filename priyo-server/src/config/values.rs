@@ -74,11 +74,16 @@ impl<'a> Reader<'a> {
         self.secret(name, environment)
     }
 
-    pub(super) fn origins(&mut self, environment: Environment) -> Origins {
-        let Some(text) = self.text("CORS_ORIGIN") else { return Origins::default_of(environment) };
+    pub(super) fn origins(
+        &mut self,
+        name: &'static str,
+        environment: Environment,
+        default: Origins,
+    ) -> Origins {
+        let Some(text) = self.text(name) else { return default };
         Origins::parse(&text, environment).unwrap_or_else(|(problem, remedy)| {
-            self.fault("CORS_ORIGIN", problem, remedy);
-            Origins::default_of(environment)
+            self.fault(name, problem, remedy);
+            default
         })
     }
 

@@ -95,6 +95,26 @@ const OWN: &[Variable] = &[
         "any http://localhost:* and http://127.0.0.1:* in development; none in production",
         "Whose pages may call the server: origins like https://chat.example, separated by commas.",
     ),
+    variable("WIDGET", "on", "Whether visitors of websites are received, by the widget and in the inbox."),
+    variable(
+        "WIDGET_ORIGINS",
+        "those of CORS_ORIGIN",
+        "Whose pages may have the widget: origins like https://www.example, separated by commas.",
+    ),
+    variable("WIDGET_TITLE", "unset", "What visitors see above the conversation, and who greets them."),
+    variable(
+        "WIDGET_GREETING",
+        "a few words in the visitor's language",
+        "The first message of each conversation with a visitor; off for none.",
+    ),
+    variable("WIDGET_ACCENT", "unset", "The colour of the widget's buttons, like #2563eb."),
+    variable("WIDGET_LOCALE", "unset", "The widget's language, like de. Unset, the page's own decides."),
+    variable(
+        "WIDGET_IDENTITY_SECRET",
+        "unset",
+        "Shared with the website's own server, which proves by it who a visitor is. At least 32 bytes.",
+    ),
+    variable("WIDGET_IDENTITY_REQUIRED", "off", "on receives only visitors with such a proof."),
     variable(
         "TRUSTED_PROXIES",
         "0",

@@ -226,4 +226,16 @@ faults! {
         OneDeliveredMarkCounts: delivered_marks_count_in_the_order_they_are_given;
         DeliveredMarksAreSorted: delivered_marks_count_in_the_order_they_are_given;
     }
+    SUPPORT {
+        IdentitiesAreMadeAnew: an_identity_is_one_visitor_however_often_it_comes;
+        PagesAreForgotten: what_a_visitor_says_of_themselves_is_kept;
+        NobodyIsGreeted: a_support_conversation_begins_with_its_greeting;
+        AnyNumberOfThemIsOpen: of_many_that_a_visitor_opens_at_once_there_is_one;
+        OpensSomebodyElses: what_is_carried_over_is_never_somebody_elses;
+        NobodyWaits: a_visitor_waits_until_somebody_answers;
+        TheQueueKeepsWhatIsTakenOn: the_inbox_is_listed_by_state_and_walked_without_gap_or_repeat;
+        AgentsComeAsTheyMay: those_who_answer_are_found_by_a_part_of_their_names;
+        TheLastToClaimHasIt: of_many_who_claim_at_once_one_has_it;
+        ClaimsAreLookedAtFirst (InARace): of_many_who_claim_at_once_one_has_it;
+    }
 }

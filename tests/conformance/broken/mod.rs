@@ -10,6 +10,7 @@ mod messages;
 mod reads;
 mod rows;
 mod sessions;
+mod support;
 mod users;
 
 use std::collections::{HashMap, HashSet};

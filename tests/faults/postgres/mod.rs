@@ -6,6 +6,7 @@
 
 mod absent;
 mod answers;
+mod claims;
 mod crowd;
 mod exhausted;
 mod killed;

@@ -25,9 +25,10 @@ enum Outcome {
 }
 
 /// The actor of a column; none is nobody.
-async fn actor(world: &World, key: &str) -> Option<Actor> {
+async fn actor(world: &World, stage: &Stage, key: &str) -> Option<Actor> {
     let person = match key {
         "nobody" => return None,
+        "visitor" => return Some(Actor::visiting(stage).await),
         "customer" => &world.c3,
         "left" => &world.c2,
         "agent" => &world.ag2,
@@ -134,10 +135,10 @@ async fn attempt(
 async fn row(world: &World, policy: &Policy, action: &Action, door: Door) {
     let shared = stage(world, action).await;
     for ((key, _), expected) in policy.actors.iter().zip(&action.cells) {
-        let actor = actor(world, key).await;
         // What is done changes what the next one finds.
         let own = if *expected == Expected::Yes { Some(stage(world, action).await) } else { None };
         let stage = own.as_ref().unwrap_or(&shared);
+        let actor = actor(world, stage, key).await;
         let outcome = attempt(world, stage, door, action, actor.as_ref()).await;
         let shown = action.shows.as_ref().map(|shows| stage.fill(shows, world, actor.as_ref()));
         let shows = |text: &str| shown.as_ref().map(|shown| text.contains(shown.as_str()));

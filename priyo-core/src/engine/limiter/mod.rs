@@ -208,6 +208,11 @@ impl ChatEngine {
         self.inner.limiter.check_address(Action::Register, from).map(drop)
     }
 
+    /// Counts a conversation that a visitor of a website begins.
+    pub(super) fn count_visit(&self, from: Option<ClientAddress>) -> Result<()> {
+        self.inner.limiter.check_address(Action::Visit, from).map(drop)
+    }
+
     /// Counts something that a user does, through whatever doors.
     pub(super) fn count(&self, action: Action, caller: &Caller) -> Result<()> {
         self.inner.limiter.check(action, Key::User(caller.user_id)).map(drop)

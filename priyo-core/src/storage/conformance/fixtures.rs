@@ -133,8 +133,10 @@ pub(super) async fn append(store: &Store, row: NewMessageRow) -> Appended {
 }
 
 pub(super) fn accepted(outcome: Appended) -> Message {
-    let Appended::New(message) = outcome else { panic!("{outcome:?}") };
-    message
+    match outcome {
+        Appended::New(message) | Appended::InSupport { message, .. } => message,
+        outcome => panic!("{outcome:?}"),
+    }
 }
 
 pub(super) async fn send(
@@ -266,9 +268,9 @@ pub(super) fn ids(messages: &[Message]) -> Vec<MessageId> {
 }
 
 macro_rules! assert_outcome {
-    ($outcome:expr, $expected:pat) => {
+    ($outcome:expr, $expected:pat $(if $guard:expr)?) => {
         let outcome = $outcome;
-        assert!(matches!(&outcome, $expected), "{outcome:?}");
+        assert!(matches!(&outcome, $expected $(if $guard)?), "{outcome:?}");
     };
 }
 pub(super) use assert_outcome;

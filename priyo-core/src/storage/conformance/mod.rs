@@ -2,7 +2,7 @@
 //!
 //! # What to write
 //!
-//! A type, and for it [`Storage`] and the five traits it is made of. Each method is one promise, which is in its doc
+//! A type, and for it [`Storage`] and the six traits it is made of. Each method is one promise, which is in its doc
 //! comment; what holds for all of them is said once, at [`Storage`]. `examples/custom_storage` in the repository is
 //! a whole storage, as short as the contract lets it be, with a chat that runs on it.
 //!
@@ -92,6 +92,7 @@ mod participants;
 mod reads;
 mod repeats;
 mod sessions;
+mod support;
 mod unread;
 mod users;
 mod values;
@@ -114,6 +115,7 @@ pub use participants::*;
 pub use reads::*;
 pub use repeats::*;
 pub use sessions::*;
+pub use support::*;
 pub use unread::*;
 pub use users::*;
 pub use values::*;
@@ -305,6 +307,19 @@ macro_rules! storage_conformance {
             delivered_marks_count_in_the_order_they_are_given
             a_delivered_mark_begins_anew_on_return
             unread_counts_agree_with_a_naive_count
+            a_visitor_is_found_by_what_they_are_known_by_and_cannot_log_in
+            an_identity_is_one_visitor_however_often_it_comes
+            what_a_visitor_says_of_themselves_is_kept
+            a_support_conversation_begins_with_its_greeting
+            of_many_that_a_visitor_opens_at_once_there_is_one
+            a_message_of_its_visitor_opens_a_closed_one_and_no_other_does
+            what_is_carried_over_is_as_if_it_had_been_so_from_the_start
+            what_is_carried_over_is_never_somebody_elses
+            a_visitor_waits_until_somebody_answers
+            the_inbox_is_listed_by_state_and_walked_without_gap_or_repeat
+            those_who_answer_are_found_by_a_part_of_their_names
+            of_many_who_claim_at_once_one_has_it
+            one_who_is_taken_out_of_a_support_conversation_has_not_taken_it_on
         }
     };
     (@tests ($open:path) $($case:ident)*) => {$(
@@ -345,6 +360,7 @@ mod tests {
             include_str!("messages.rs"),
             include_str!("reads.rs"),
             include_str!("unread.rs"),
+            include_str!("support.rs"),
         ];
         let cases = files.iter().flat_map(|file| file.split("\npub async fn ").skip(1));
         let names: Vec<&str> = cases.filter_map(|case| case.split('(').next()).collect();

@@ -15,21 +15,24 @@ use tokio::time::sleep;
 use super::connection::Connection;
 use super::failure::Failure;
 use super::messages::message_at;
-use super::values::{Db, Statement, array, get, statements};
+use super::values::{Db, Statement, array, get, get_opt, statements};
 use super::{files, unread};
 use crate::model::{
     Attachment, ConversationId, ConversationStatus, FileId, Message, Timestamp, UserBrief, UserId,
 };
-use crate::storage::{Appended, NewMessageRow, Result};
+use crate::storage::{Appended, Effect, NewMessageRow, Result};
 
 statements! {
     LOCK_CONVERSATIONS = "
-        SELECT id, status, last_seq, updated_at_ms FROM conversations WHERE id = ANY ($1)
+        SELECT id, status, last_seq, updated_at_ms, visitor_id, answered_seq FROM conversations WHERE id = ANY ($1)
         ORDER BY id FOR NO KEY UPDATE";
     /// Those that nobody else has locked.
     LOCK_UNLOCKED_CONVERSATIONS = "
-        SELECT id, status, last_seq, updated_at_ms FROM conversations WHERE id = ANY ($1)
+        SELECT id, status, last_seq, updated_at_ms, visitor_id, answered_seq FROM conversations WHERE id = ANY ($1)
         ORDER BY id FOR NO KEY UPDATE SKIP LOCKED";
+    OPEN_OF_VISITORS = "
+        SELECT visitor_id FROM conversations
+        WHERE direct_key = ANY ($1) AND direct_key IS NOT NULL AND status = 'OPEN'";
     EXISTING = "
         SELECT c.id FROM unnest($1::uuid[]) AS wanted (id)
         CROSS JOIN LATERAL (SELECT id FROM conversations WHERE id = wanted.id) c";
@@ -69,8 +72,10 @@ statements! {
         JOIN users u ON u.id = m.sender_id LEFT JOIN files f ON f.id = m.file_id";
     INSERT_MESSAGES = "
         WITH advanced AS (
-            UPDATE conversations c SET last_seq = a.last_seq, updated_at_ms = a.updated_at_ms
-            FROM unnest($10::uuid[], $11::bigint[], $12::bigint[]) AS a (id, last_seq, updated_at_ms)
+            UPDATE conversations c SET last_seq = a.last_seq, updated_at_ms = a.updated_at_ms, status = a.status,
+                answered_seq = a.answered_seq
+            FROM unnest($10::uuid[], $11::bigint[], $12::bigint[], $13::text[], $14::bigint[])
+                AS a (id, last_seq, updated_at_ms, status, answered_seq)
             WHERE c.id = a.id
         )
         INSERT INTO messages
@@ -83,6 +88,7 @@ statements! {
 pub(super) async fn append(db: &mut Connection, batch: &[NewMessageRow]) -> Result<Vec<Appended>, Failure> {
     let Locked { conversations, senders, busy, busy_senders } = lock(db, batch).await?;
     let mut appender = Appender {
+        open_visitors: open_visitors(db, batch, &conversations).await?,
         conversations,
         busy,
         senders,
@@ -99,6 +105,8 @@ pub(super) async fn append(db: &mut Connection, batch: &[NewMessageRow]) -> Resu
 /// What is known of the conversations and senders of a batch, and what is to be written.
 struct Appender {
     conversations: HashMap<ConversationId, State>,
+    /// Those visitors who write in a closed conversation and have an open one.
+    open_visitors: HashSet<UserId>,
     /// Conversations that somebody else holds.
     busy: HashSet<ConversationId>,
     senders: HashMap<Sender, UserBrief>,
@@ -116,6 +124,9 @@ struct State {
     status: ConversationStatus,
     last_seq: u64,
     updated_at: Timestamp,
+    /// Whose it is, if it is one of support.
+    visitor: Option<UserId>,
+    answered_seq: u64,
     has_changed: bool,
 }
 
@@ -138,7 +149,9 @@ impl Appender {
                 Appended::ClientIdReused
             };
         }
-        if state.status == ConversationStatus::Closed {
+        let is_of_visitor = state.visitor == Some(row.sender);
+        let reopens = state.status == ConversationStatus::Closed;
+        if reopens && (!is_of_visitor || self.open_visitors.contains(&row.sender)) {
             return Appended::Closed;
         }
         let attachment = match file_id(row).map(|id| self.files.get(&id)) {
@@ -165,7 +178,18 @@ impl Appender {
             self.firsts.insert(name, message.clone());
         }
         self.new.push(message.clone());
-        Appended::New(message)
+        if state.visitor.is_none() {
+            return Appended::New(message);
+        }
+        if reopens {
+            state.status = ConversationStatus::Open;
+            self.open_visitors.insert(row.sender);
+        }
+        let effect = Effect::of(reopens, is_of_visitor, message.seq, state.answered_seq);
+        if !is_of_visitor {
+            state.answered_seq = message.seq;
+        }
+        Appended::InSupport { message, effect }
     }
 
     async fn write(self, db: &mut Connection) -> Result<(), Failure> {
@@ -191,8 +215,16 @@ impl Appender {
             .bind(array(new.iter().map(|message| message.created_at)))
             .bind(array(changed.iter().map(|(id, _)| **id)))
             .bind(array(changed.iter().map(|(_, state)| state.last_seq)))
-            .bind(array(changed.iter().map(|(_, state)| state.updated_at)));
-        insert.execute(&mut db.inner).await?;
+            .bind(array(changed.iter().map(|(_, state)| state.updated_at)))
+            .bind(array(changed.iter().map(|(_, state)| state.status)))
+            .bind(array(changed.iter().map(|(_, state)| state.answered_seq)));
+        match insert.execute(&mut db.inner).await {
+            // A visitor has opened another conversation meanwhile; the next look finds it.
+            Err(sqlx::Error::Database(error)) if error.constraint() == Some("conversations_open_direct") => {
+                return Err(Failure::Overtaken);
+            }
+            inserted => inserted?,
+        };
         let carried = new.iter().filter_map(|message| Some(message.attachment.as_ref()?.file_id));
         files::sent(db, carried).await?;
         let own = new
@@ -276,8 +308,15 @@ async fn locked(
     ids: &BTreeSet<ConversationId>,
 ) -> Result<HashMap<ConversationId, State>, Failure> {
     let lock = db.query(statement).bind(array(ids.iter().copied())).try_map(|row| {
-        let (status, last_seq, updated_at) = (get(&row, 1)?, get(&row, 2)?, get(&row, 3)?);
-        Ok((get(&row, 0)?, State { status, last_seq, updated_at, has_changed: false }))
+        let state = State {
+            status: get(&row, 1)?,
+            last_seq: get(&row, 2)?,
+            updated_at: get(&row, 3)?,
+            visitor: get_opt(&row, 4)?,
+            answered_seq: get(&row, 5)?,
+            has_changed: false,
+        };
+        Ok((get(&row, 0)?, state))
     });
     Ok(lock.fetch_all(&mut db.inner).await?.into_iter().collect())
 }
@@ -308,6 +347,27 @@ fn of_senders(db: &Connection, statement: &'static str, senders: &BTreeSet<Sende
     db.query(statement)
         .bind(array(senders.iter().map(|(conversation, _)| *conversation)))
         .bind(array(senders.iter().map(|(_, user)| *user)))
+}
+
+/// Those visitors who would open a conversation again and have an open one: as a rule nobody would.
+async fn open_visitors(
+    db: &mut Connection,
+    batch: &[NewMessageRow],
+    conversations: &HashMap<ConversationId, State>,
+) -> Result<HashSet<UserId>, Failure> {
+    let would_open = |row: &&NewMessageRow| {
+        let state = conversations.get(&row.conversation_id);
+        state.is_some_and(|state| {
+            state.status == ConversationStatus::Closed && state.visitor == Some(row.sender)
+        })
+    };
+    let keys: BTreeSet<_> = batch.iter().filter(would_open).map(|row| row.sender.as_uuid()).collect();
+    if keys.is_empty() {
+        return Ok(HashSet::new());
+    }
+    let keys = keys.into_iter().map(|id| id.into_bytes().to_vec()).collect::<Vec<_>>();
+    let open = db.query(OPEN_OF_VISITORS).bind(keys).try_map(|row| get(&row, 0));
+    Ok(open.fetch_all(&mut db.inner).await?.into_iter().collect())
 }
 
 /// The messages that senders have sent under the same names before.

@@ -21,8 +21,9 @@ use crate::storage::{Addition, ConversationRow, ConversationStore, Created, Resu
 statements! {
     /// Nothing when the two have an open one already.
     INSERT_CONVERSATION = "
-        INSERT INTO conversations (id, kind, status, name, direct_key, created_by, created_at_ms, updated_at_ms)
-        VALUES ($1, $2, 'OPEN', $3, $4, $5, $6, $6)
+        INSERT INTO conversations
+            (id, kind, status, name, direct_key, created_by, created_at_ms, updated_at_ms, visitor_id)
+        VALUES ($1, $2, 'OPEN', $3, $4, $5, $6, $6, $7)
         ON CONFLICT (direct_key) WHERE direct_key IS NOT NULL AND status = 'OPEN' DO NOTHING";
     STANDING = "
         SELECT p.user_id IS NOT NULL, c.created_by, c.kind, c.status, c.last_seq, COALESCE(p.delivered_seq, 0)
@@ -56,6 +57,7 @@ statements! {
         UPDATE participants SET left_at_ms = $3,
             left_seq = (SELECT last_seq FROM conversations WHERE id = $1)
         WHERE conversation_id = $1 AND user_id = $2 AND left_seq IS NULL";
+    UNASSIGN = "UPDATE conversations SET assignee_id = NULLIF(assignee_id, $2) WHERE id = $1";
 }
 
 #[async_trait]
@@ -65,7 +67,7 @@ impl ConversationStore for PostgresStorage {
     }
 
     async fn conversation(&self, id: ConversationId) -> Result<Option<Conversation>> {
-        self.read(id, |db, id| Box::pin(conversation(db, *id))).await
+        read(self, id).await
     }
 
     async fn standing(&self, id: ConversationId, user: UserId) -> Result<Option<Standing>> {
@@ -140,7 +142,11 @@ impl ConversationStore for PostgresStorage {
     }
 }
 
-/// Reads a standing from the six columns that both queries for it begin with.
+/// The conversation with those who are in it now, by a call of its own.
+pub(super) async fn read(storage: &PostgresStorage, id: ConversationId) -> Result<Option<Conversation>> {
+    storage.read(id, |db, id| Box::pin(conversation(db, *id))).await
+}
+
 /// Reads a standing from six columns, `first` being the number of the first.
 pub(super) fn standing_at(row: &PgRow, first: usize) -> sqlx::Result<Standing> {
     Ok(Standing {
@@ -167,14 +173,15 @@ async fn standings(
     Ok((1..).zip(of).map(|(place, _)| found.remove(&place)).collect())
 }
 
-/// The same for the two in either order.
+/// Of which only one may be open: the same for two in either order, and for one who visits a website.
 fn direct_key(new: &ConversationRow) -> Option<Vec<u8>> {
     let mut ids: Vec<_> = new.participants.iter().map(|user| user.as_uuid().into_bytes()).collect();
     ids.sort_unstable();
-    (new.kind == ConversationKind::Direct).then(|| ids.concat())
+    (new.kind != ConversationKind::Group).then(|| ids.concat())
 }
 
-async fn open_direct(db: &mut Connection, key: &[u8]) -> Result<Option<ConversationId>, Failure> {
+/// The open conversation with this key.
+pub(super) async fn open_direct(db: &mut Connection, key: &[u8]) -> Result<Option<ConversationId>, Failure> {
     let open = db.query(OPEN_DIRECT).bind(key.to_vec()).try_map(|row| get(&row, 0));
     Ok(open.fetch_optional(&mut db.inner).await?)
 }
@@ -186,7 +193,10 @@ async fn are_active(db: &mut Connection, users: &[UserId]) -> Result<bool, Failu
 }
 
 /// Locks a conversation against all who need a number in it or change it. Its key, or `None` when there is none.
-async fn lock(db: &mut Connection, id: ConversationId) -> Result<Option<Option<Vec<u8>>>, Failure> {
+pub(super) async fn lock(
+    db: &mut Connection,
+    id: ConversationId,
+) -> Result<Option<Option<Vec<u8>>>, Failure> {
     let lock = db.query(LOCK).bind(Db(id)).try_map(|row| row.try_get(0));
     Ok(lock.fetch_optional(&mut db.inner).await?)
 }
@@ -205,22 +215,38 @@ async fn create(db: &mut Connection, new: &ConversationRow) -> Result<Created, F
     if !are_active(db, &new.participants).await? {
         return Ok(Created::UnknownParticipant);
     }
-    let key = direct_key(new);
+    if !insert(db, new).await? {
+        // The one that was in the way may have been closed since.
+        let other = open_direct(db, &direct_key(new).unwrap_or_default()).await?;
+        return other.map(Created::DirectExists).ok_or(Failure::Overtaken);
+    }
+    Ok(Created::Created(existing(db, new.id).await?))
+}
+
+/// Adds a conversation, unless there is an open one with its key.
+pub(super) async fn insert(db: &mut Connection, new: &ConversationRow) -> Result<bool, Failure> {
     let insert = db
         .query(INSERT_CONVERSATION)
         .bind(Db(new.id))
         .bind(Db(new.kind))
         .bind(new.name.clone())
-        .bind(key.clone())
+        .bind(direct_key(new))
         .bind(Db(new.created_by))
-        .bind(Db(new.at));
+        .bind(Db(new.at))
+        .bind((new.kind == ConversationKind::Support).then_some(Db(new.created_by)));
     if insert.execute(&mut db.inner).await?.rows_affected() == 0 {
-        // The one that was in the way may have been closed since.
-        let other = open_direct(db, &key.unwrap_or_default()).await?;
-        return other.map(Created::DirectExists).ok_or(Failure::Overtaken);
+        return Ok(false);
     }
     come(db, new.id, &new.participants).await?;
-    Ok(Created::Created(existing(db, new.id).await?))
+    Ok(true)
+}
+
+/// What was done, unless another one with the same key was opened meanwhile: the next look finds it.
+pub(super) fn unless_overtaken<T>(done: sqlx::Result<T>) -> Result<T, Failure> {
+    match done {
+        Err(sqlx::Error::Database(error)) if error.is_unique_violation() => Err(Failure::Overtaken),
+        done => Ok(done?),
+    }
 }
 
 async fn set_status(
@@ -241,15 +267,11 @@ async fn set_status(
         return Ok(StatusChange::DirectExists(other));
     }
     let set = db.query(SET_STATUS).bind(Db(id)).bind(Db(status)).bind(Db(at)).execute(&mut db.inner).await;
-    match set {
-        // Another one of the two was opened meanwhile; the next look finds it.
-        Err(sqlx::Error::Database(error)) if error.is_unique_violation() => return Err(Failure::Overtaken),
-        set => set?,
-    };
+    unless_overtaken(set)?;
     Ok(StatusChange::Changed(existing(db, id).await?))
 }
 
-async fn add_participants(
+pub(super) async fn add_participants(
     db: &mut Connection,
     id: ConversationId,
     users: &[UserId],
@@ -297,6 +319,7 @@ async fn remove_participant(
     if go.rows_affected() == 0 {
         return Ok(None);
     }
+    db.query(UNASSIGN).bind(Db(id)).bind(Db(user)).execute(&mut db.inner).await?;
     touch(db, id, at).await?;
     conversation(db, id).await
 }

@@ -116,6 +116,12 @@ pub(super) async fn existing(db: &mut Connection, id: ConversationId) -> Result<
     conversation(db, id).await?.ok_or(Failure::Database(sqlx::Error::RowNotFound))
 }
 
+/// Where a list begins. What is before the first is later than any time.
+pub(super) fn place(after: Option<ConversationCursor>) -> (Timestamp, ConversationId) {
+    let first = || (Timestamp::from_millis(i64::MAX), ConversationId::from_uuid(uuid::Uuid::max()));
+    after.map_or_else(first, |cursor| (cursor.updated_at, cursor.id))
+}
+
 /// A part of the list of the conversations that `of` is in, or of all.
 pub(super) async fn list(
     db: &mut Connection,
@@ -124,10 +130,9 @@ pub(super) async fn list(
     after: Option<ConversationCursor>,
     limit: u32,
 ) -> Result<Page<ConversationSummary>, Failure> {
-    // One more than asked for shows whether there is more. What is before the first is later than any time.
+    // One more than asked for shows whether there is more.
     let wanted = i64::from(limit) + 1;
-    let before = after.map_or(Timestamp::from_millis(i64::MAX), |cursor| cursor.updated_at);
-    let id = after.map_or_else(|| ConversationId::from_uuid(uuid::Uuid::max()), |cursor| cursor.id);
+    let (before, id) = place(after);
     let list = db.query(if of.is_some() { LIST_OWN } else { LIST_ALL });
     let list = list.bind(Db(reader)).bind(Db(before)).bind(Db(id)).bind(wanted);
     let list = match of {
@@ -197,7 +202,8 @@ fn participants_at(row: &PgRow, first: usize) -> sqlx::Result<Vec<Participant>> 
     Ok(placed.into_iter().map(|(_, participant)| participant).collect())
 }
 
-fn summary_at(row: &PgRow) -> sqlx::Result<ConversationSummary> {
+/// Reads a conversation of a list from the thirty-one columns that every query for one begins with.
+pub(super) fn summary_at(row: &PgRow) -> sqlx::Result<ConversationSummary> {
     let has_message = get_opt::<MessageId>(row, 14)?.is_some();
     Ok(ConversationSummary {
         conversation: conversation_at(row)?,

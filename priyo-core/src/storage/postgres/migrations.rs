@@ -16,6 +16,11 @@ const MIGRATIONS: &[Migration] = &[
         name: "accounts",
         sql: include_str!("../../../migrations/postgres/0003_accounts.sql"),
     },
+    Migration {
+        number: 4,
+        name: "visitors",
+        sql: include_str!("../../../migrations/postgres/0004_visitors.sql"),
+    },
 ];
 
 /// A table that has grown large takes its time; another server that is at it is waited for.

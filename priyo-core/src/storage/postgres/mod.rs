@@ -3,7 +3,7 @@
 //! Any number of servers may share a database: what must be decided together with a write is decided under the locks
 //! of rows, in the database. Each call is run by `calls`, on a connection from `pool`: a read is one statement, which
 //! sees one state of the database; a write is one transaction of a number of statements that does not depend on how
-//! much it writes. The other modules are the five traits, each beginning with its SQL.
+//! much it writes. The other modules are the six traits, each beginning with its SQL.
 //!
 //! # Locks
 //!
@@ -28,6 +28,7 @@ mod conversations;
 mod delivered;
 mod failure;
 mod files;
+mod inbox;
 mod listing;
 mod messages;
 mod migrations;
@@ -37,6 +38,7 @@ mod outage;
 mod plans;
 mod pool;
 mod sessions;
+mod support;
 mod tls;
 mod unread;
 mod url;

@@ -5,12 +5,13 @@ use sqlx::{AssertSqlSafe, Executor, Row};
 
 use super::connection::{Connection, Connector};
 use super::{
-    PostgresOptions, append, conversations, delivered, files, listing, messages, migrations, open, sessions,
-    unread, users,
+    PostgresOptions, append, conversations, delivered, files, inbox, listing, messages, migrations, open,
+    sessions, support, unread, users,
 };
 use crate::model::MessageId;
 
-/// A hundred thousand messages of 500 users in 1,000 conversations of 10, each read by one of the others.
+/// A hundred thousand messages of 500 users in 1,000 conversations of 10, each read by one of the others; and 5,000 conversations of
+/// visitors.
 const FILL: &str = "
     INSERT INTO users (id, username, role, created_at_ms, email, password_hash, external_id)
         SELECT md5('u' || u)::uuid, 'user' || u, 'CUSTOMER', u, u || '@example.com', 'hash', u FROM generate_series(0, 499) u;
@@ -20,6 +21,16 @@ const FILL: &str = "
         SELECT sha256(('t' || s)::bytea), md5('s' || s)::uuid, s, s FROM generate_series(0, 4999) s;
     INSERT INTO conversations (id, kind, status, created_by, last_seq, created_at_ms, updated_at_ms)
         SELECT md5('c' || c)::uuid, 'GROUP', 'OPEN', md5('u' || c % 500)::uuid, 100, c, c FROM generate_series(0, 999) c;
+    INSERT INTO visitors (user_id, token_hash, identity)
+        SELECT md5('u' || u)::uuid, CASE WHEN u % 2 = 0 THEN sha256(('v' || u)::bytea) END,
+            CASE WHEN u % 2 = 1 THEN 'v' || u END
+        FROM generate_series(0, 499) u;
+    INSERT INTO conversations (id, kind, status, direct_key, created_by, last_seq, created_at_ms, updated_at_ms,
+            visitor_id, assignee_id)
+        SELECT md5('v' || c)::uuid, 'SUPPORT', CASE WHEN c % 50 = 0 THEN 'OPEN' ELSE 'CLOSED' END, sha256(('k' || c)::bytea),
+            md5('u' || c % 500)::uuid, 100, c, c, md5('u' || c % 500)::uuid,
+            CASE WHEN c % 3 > 0 THEN md5('u' || c % 7)::uuid END
+        FROM generate_series(0, 4999) c;
     INSERT INTO participants (conversation_id, user_id, place)
         SELECT md5('c' || c)::uuid, md5('u' || (c + p) % 500)::uuid, p
         FROM generate_series(0, 999) c, generate_series(0, 9) p;
@@ -33,7 +44,8 @@ const FILL: &str = "
         FROM generate_series(0, 999) c, generate_series(1, 100) s;
     INSERT INTO message_reads (conversation_id, seq, user_id, read_at_ms)
         SELECT conversation_id, seq, sender_id, seq FROM messages;
-    ANALYZE";
+    ANALYZE audit_log, conversations, covered, file_usage, files, loose_files, message_reads, messages, participants,
+        refresh_tokens, sessions, users, visitors";
 
 /// A connection as a server has it, to a fresh schema.
 async fn fresh_schema() -> Connection {
@@ -66,8 +78,8 @@ async fn plan(db: &mut Connection, sql: &str) -> Value {
 }
 
 /// What a statement may do although it looks like too much: those without an equality follow an index only as far as
-/// their limit, or look through the administrators; the other one looks through those who are or were in one
-/// conversation.
+/// their limit, or look through the administrators or the agents; the others look through those who are or were in one
+/// conversation, or what was said in it, or, in a small database, through those conversations that are open.
 const ALLOWED: &[(&str, &str)] = &[
     ("LIST_BY_USERNAME", "users_by_username without an equality"),
     ("LIST_BY_EMAIL", "users_by_email without an equality"),
@@ -79,6 +91,13 @@ const ALLOWED: &[(&str, &str)] = &[
     ("LOCK_UNSENT", "files_unsent without an equality"),
     ("LOOSE", "loose_files_by_age without an equality"),
     ("LEFT_SEQS", "(user_id = ANY ($2)) as a filter"),
+    ("AGENTS", "users_agents without an equality"),
+    ("UNASSIGNED", "conversations_unassigned without an equality"),
+    ("MINE", "(assignee_id = $1) as a filter"),
+    ("OPEN", "conversations_by_activity without an equality"),
+    ("CLOSED", "conversations_by_activity without an equality"),
+    ("CARRY_READS", "(user_id = $2) as a filter"),
+    ("CARRY_MESSAGES", "(sender_id = $2) as a filter"),
 ];
 
 /// Where a plan takes more rows in hand than it is asked for: a whole table or index, an index without saying what
@@ -129,6 +148,8 @@ async fn check_all(db: &mut Connection, when: &str) {
         append::STATEMENTS,
         unread::STATEMENTS,
         files::STATEMENTS,
+        support::STATEMENTS,
+        inbox::STATEMENTS,
     ];
     for (name, sql) in of_modules.into_iter().flatten() {
         let plan = plan(db, sql).await;

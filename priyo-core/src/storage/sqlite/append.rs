@@ -5,15 +5,17 @@ use std::collections::hash_map::Entry;
 
 use rusqlite::{Connection, OptionalExtension, params};
 
+use super::conversations::open_direct;
 use super::failure::Failure;
 use super::messages::message_at;
-use super::values::{Db, get, statements};
+use super::values::{Db, get, get_opt, statements};
 use super::{files, unread};
 use crate::model::{ConversationId, ConversationStatus, Message, Timestamp, UserBrief, UserId};
-use crate::storage::{Appended, NewMessageRow, Result};
+use crate::storage::{Appended, Effect, NewMessageRow, Result};
 
 statements! {
-    CONVERSATION = "SELECT status, last_seq, updated_at_ms FROM conversations WHERE id = ?1";
+    CONVERSATION = "
+        SELECT status, last_seq, updated_at_ms, visitor_id, answered_seq FROM conversations WHERE id = ?1";
     SENDER = "
         SELECT u.username, u.avatar FROM participants p CROSS JOIN users u ON u.id = p.user_id
         WHERE p.conversation_id = ?1 AND p.user_id = ?2 AND p.left_at_ms IS NULL";
@@ -23,7 +25,9 @@ statements! {
         INSERT INTO messages
             (conversation_id, seq, id, sender_id, client_message_id, content, kind, file_id, created_at_ms)
         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)";
-    ADVANCE = "UPDATE conversations SET last_seq = ?2, updated_at_ms = ?3 WHERE id = ?1";
+    REOPEN = "UPDATE conversations SET status = 'OPEN' WHERE id = ?1";
+    ADVANCE = "
+        UPDATE conversations SET last_seq = ?2, updated_at_ms = ?3, answered_seq = ?4 WHERE id = ?1";
 }
 
 /// Appends messages in order.
@@ -45,6 +49,21 @@ struct State {
     status: ConversationStatus,
     last_seq: u64,
     updated_at: Timestamp,
+    /// Whose it is, if it is one of support.
+    visitor: Option<UserId>,
+    answered_seq: u64,
+}
+
+impl State {
+    /// Notes what a message does to a support conversation.
+    fn said_in_support(&mut self, reopens: bool, is_of_visitor: bool, seq: u64) -> Effect {
+        let effect = Effect::of(reopens, is_of_visitor, seq, self.answered_seq);
+        self.status = ConversationStatus::Open;
+        if !is_of_visitor {
+            self.answered_seq = seq;
+        }
+        effect
+    }
 }
 
 struct Sender {
@@ -74,7 +93,9 @@ impl Appender<'_> {
                 Appended::ClientIdReused
             });
         }
-        if state.status == ConversationStatus::Closed {
+        let is_of_visitor = state.visitor == Some(row.sender);
+        let reopens = state.status == ConversationStatus::Closed;
+        if reopens && !(is_of_visitor && open_direct(db, row.sender.as_uuid().as_bytes())?.is_none()) {
             return Ok(Appended::Closed);
         }
         let attachment = match row.attachment {
@@ -103,7 +124,15 @@ impl Appender<'_> {
         // A clock that is set back must not sink the conversation in the list.
         state.updated_at = state.updated_at.max(row.at);
         sender.own.push(message.seq);
-        Ok(Appended::New(message))
+        if state.visitor.is_none() {
+            return Ok(Appended::New(message));
+        }
+        if reopens {
+            // At once, so that another one of the same visitor in this batch finds it open.
+            db.prepare_cached(REOPEN)?.execute([Db(conversation)])?;
+        }
+        let effect = state.said_in_support(reopens, is_of_visitor, message.seq);
+        Ok(Appended::InSupport { message, effect })
     }
 
     /// Writes what the messages change beside them, once for each conversation and each sender.
@@ -115,7 +144,8 @@ impl Appender<'_> {
         for (id, state) in self.conversations {
             if let Some(state) = state {
                 let mut advance = self.db.prepare_cached(ADVANCE)?;
-                advance.execute((Db(id), Db(state.last_seq), Db(state.updated_at)))?;
+                let State { last_seq, updated_at, answered_seq, .. } = state;
+                advance.execute((Db(id), Db(last_seq), Db(updated_at), Db(answered_seq)))?;
             }
         }
         Ok(())
@@ -125,7 +155,13 @@ impl Appender<'_> {
 fn state(db: &Connection, id: ConversationId) -> Result<Option<State>, Failure> {
     let mut conversation = db.prepare_cached(CONVERSATION)?;
     let found = conversation.query_row([Db(id)], |row| {
-        Ok(State { status: get(row, 0)?, last_seq: get(row, 1)?, updated_at: get(row, 2)? })
+        Ok(State {
+            status: get(row, 0)?,
+            last_seq: get(row, 1)?,
+            updated_at: get(row, 2)?,
+            visitor: get_opt(row, 3)?,
+            answered_seq: get(row, 4)?,
+        })
     });
     Ok(found.optional()?)
 }

@@ -18,8 +18,9 @@ use crate::storage::{Addition, ConversationRow, ConversationStore, Created, Resu
 
 statements! {
     INSERT_CONVERSATION = "
-        INSERT INTO conversations (id, kind, status, name, direct_key, created_by, created_at_ms, updated_at_ms)
-        VALUES (?1, ?2, 'OPEN', ?3, ?4, ?5, ?6, ?6)";
+        INSERT INTO conversations
+            (id, kind, status, name, direct_key, created_by, created_at_ms, updated_at_ms, visitor_id)
+        VALUES (?1, ?2, 'OPEN', ?3, ?4, ?5, ?6, ?6, ?7)";
     CONVERSATION = "
         SELECT id, name, kind, status, created_by, last_seq, created_at_ms, updated_at_ms
         FROM conversations WHERE id = ?1";
@@ -69,6 +70,7 @@ statements! {
         UPDATE participants SET left_at_ms = ?3,
             left_seq = (SELECT last_seq FROM conversations WHERE id = ?1)
         WHERE conversation_id = ?1 AND user_id = ?2 AND left_at_ms IS NULL";
+    UNASSIGN = "UPDATE conversations SET assignee_id = NULL WHERE id = ?1 AND assignee_id = ?2";
 }
 
 #[async_trait]
@@ -142,6 +144,7 @@ impl ConversationStore for SqliteStorage {
             if db.prepare_cached(GO)?.execute((Db(id), Db(user), Db(at)))? == 0 {
                 return Ok(None);
             }
+            db.prepare_cached(UNASSIGN)?.execute((Db(id), Db(user)))?;
             db.prepare_cached(TOUCH)?.execute((Db(id), Db(at)))?;
             conversation(db, id)
         })
@@ -170,7 +173,7 @@ pub(super) fn standing(
 }
 
 /// A conversation without its participants.
-fn bare(row: &Row<'_>) -> rusqlite::Result<Conversation> {
+pub(super) fn bare(row: &Row<'_>) -> rusqlite::Result<Conversation> {
     Ok(Conversation {
         id: get(row, 0)?,
         name: row.get(1)?,
@@ -207,7 +210,7 @@ fn conversation(db: &Connection, id: ConversationId) -> Result<Option<Conversati
 }
 
 /// The one that the same call has just seen or made.
-fn existing(db: &Connection, id: ConversationId) -> Result<Conversation, Failure> {
+pub(super) fn existing(db: &Connection, id: ConversationId) -> Result<Conversation, Failure> {
     conversation(db, id)?.ok_or(Failure::Database(rusqlite::Error::QueryReturnedNoRows))
 }
 
@@ -215,14 +218,15 @@ fn is_active_user(db: &Connection, id: UserId) -> Result<bool, Failure> {
     Ok(db.prepare_cached(IS_ACTIVE_USER)?.query_row([Db(id)], |row| row.get(0))?)
 }
 
-/// The same for the two in either order.
+/// Of which only one may be open: the same for two in either order, and for one who visits a website.
 fn direct_key(new: &ConversationRow) -> Option<Vec<u8>> {
     let mut ids: Vec<_> = new.participants.iter().map(|user| user.as_uuid().into_bytes()).collect();
     ids.sort_unstable();
-    (new.kind == ConversationKind::Direct).then(|| ids.concat())
+    (new.kind != ConversationKind::Group).then(|| ids.concat())
 }
 
-fn open_direct(db: &Connection, key: &[u8]) -> Result<Option<ConversationId>, Failure> {
+/// The open conversation with this key.
+pub(super) fn open_direct(db: &Connection, key: &[u8]) -> Result<Option<ConversationId>, Failure> {
     Ok(db.prepare_cached(OPEN_DIRECT)?.query_row([key], |row| get(row, 0)).optional()?)
 }
 
@@ -238,18 +242,32 @@ fn create(db: &Connection, new: &ConversationRow) -> Result<Created, Failure> {
     {
         return Ok(Created::DirectExists(other));
     }
+    insert(db, new)?;
+    Ok(Created::Created(existing(db, new.id)?))
+}
+
+/// Adds a conversation that nothing is in the way of.
+pub(super) fn insert(db: &Connection, new: &ConversationRow) -> Result<(), Failure> {
+    let visitor = (new.kind == ConversationKind::Support).then_some(Db(new.created_by));
     db.prepare_cached(INSERT_CONVERSATION)?.execute(params![
         Db(new.id),
         Db(new.kind),
         new.name,
-        key,
+        direct_key(new),
         Db(new.created_by),
         Db(new.at),
+        visitor,
     ])?;
     for (user, place) in new.participants.iter().zip(1_i64..) {
         db.prepare_cached(COME)?.execute((Db(new.id), Db(*user), place))?;
     }
-    Ok(Created::Created(existing(db, new.id)?))
+    Ok(())
+}
+
+/// Where a list begins. What is before the first is later than any time.
+pub(super) fn place(after: Option<ConversationCursor>) -> (i64, ConversationId) {
+    let before = after.map_or(i64::MAX, |cursor| cursor.updated_at.as_millis());
+    (before, after.map_or_else(|| ConversationId::from_uuid(uuid::Uuid::max()), |cursor| cursor.id))
 }
 
 fn list(
@@ -259,10 +277,9 @@ fn list(
     after: Option<ConversationCursor>,
     limit: u32,
 ) -> Result<Page<ConversationSummary>, Failure> {
-    // One more than asked for shows whether there is more. What is before the first is later than any time.
+    // One more than asked for shows whether there is more.
     let wanted = i64::from(limit) + 1;
-    let before = after.map_or(i64::MAX, |cursor| cursor.updated_at.as_millis());
-    let id = after.map_or_else(|| ConversationId::from_uuid(uuid::Uuid::max()), |cursor| cursor.id);
+    let (before, id) = place(after);
     let found: Vec<Conversation> = match of {
         Some(user) => db
             .prepare_cached(LIST_OWN)?
@@ -307,22 +324,21 @@ fn summaries(
     let has_more = found.len() > limit as usize;
     found.truncate(limit as usize);
     // Three short look-ups for each are quicker here than one long join: there is no network between.
-    let items =
-        found.into_iter().map(|conversation| summary(db, conversation, reader)).collect::<Result<_, _>>()?;
+    let items = found.into_iter().map(|found| summary(db, found, Some(reader))).collect::<Result<_, _>>()?;
     Ok(Page { items, has_more })
 }
 
-fn summary(
+pub(super) fn summary(
     db: &Connection,
     mut conversation: Conversation,
-    reader: UserId,
+    reader: Option<UserId>,
 ) -> Result<ConversationSummary, Failure> {
     let id = conversation.id;
     conversation.participants = participants(db, id)?;
     let last_seq = conversation.last_seq;
     let last_message = if last_seq > 0 { message_at(db, id, last_seq)? } else { None };
     let covered: Option<u64> =
-        db.prepare_cached(COVERED_LEN)?.query_row((Db(id), Db(reader)), |row| get(row, 0)).optional()?;
+        db.prepare_cached(COVERED_LEN)?.query_row((Db(id), reader.map(Db)), |row| get(row, 0)).optional()?;
     let unread = covered.map_or(0, |covered| last_seq.saturating_sub(covered));
     Ok(ConversationSummary { conversation, last_message, unread })
 }
@@ -349,7 +365,7 @@ fn set_status(
     Ok(StatusChange::Changed(existing(db, id)?))
 }
 
-fn add_participants(
+pub(super) fn add_participants(
     db: &Connection,
     id: ConversationId,
     users: &[UserId],

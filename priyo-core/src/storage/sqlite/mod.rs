@@ -1,7 +1,7 @@
 //! Storage in one SQLite file: nothing to install, nothing to run beside the program.
 //!
 //! One thread writes, grouping what waits into one transaction (`writer`); a few threads read (`readers`). In
-//! WAL mode neither waits for the other. The other modules are the five traits, each beginning with its SQL.
+//! WAL mode neither waits for the other. The other modules are the six traits, each beginning with its SQL.
 
 mod append;
 mod conversations;
@@ -14,6 +14,7 @@ mod open;
 mod plans;
 mod readers;
 mod sessions;
+mod support;
 mod unread;
 mod users;
 mod values;
@@ -41,6 +42,11 @@ const MIGRATIONS: &[Migration] = &[
         number: 3,
         name: "accounts",
         sql: include_str!("../../../migrations/sqlite/0003_accounts.sql"),
+    },
+    Migration {
+        number: 4,
+        name: "visitors",
+        sql: include_str!("../../../migrations/sqlite/0004_visitors.sql"),
     },
 ];
 

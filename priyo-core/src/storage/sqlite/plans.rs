@@ -2,7 +2,9 @@
 
 use rusqlite::Connection;
 
-use super::{MIGRATIONS, append, conversations, files, messages, run_migrations, sessions, unread, users};
+use super::{
+    MIGRATIONS, append, conversations, files, messages, run_migrations, sessions, support, unread, users,
+};
 
 #[test]
 fn no_statement_goes_over_a_whole_table() {
@@ -16,6 +18,7 @@ fn no_statement_goes_over_a_whole_table() {
         append::STATEMENTS,
         unread::STATEMENTS,
         files::STATEMENTS,
+        support::STATEMENTS,
     ];
     for (name, sql) in of_modules.into_iter().flatten() {
         let plan = plan(&db, sql);

@@ -240,6 +240,7 @@ pub(super) fn from_server(event: EventKind, limits: &Limits) -> Described {
             "To every socket of the participants, joined or not.",
             &["ConversationChanged"],
         ),
+        EventKind::InboxNew | EventKind::InboxUpdated | EventKind::InboxClaimed => inbox(event),
         EventKind::AuthExpiring => return expiring(limits),
     };
     let payload = match shapes {
@@ -247,6 +248,29 @@ pub(super) fn from_server(event: EventKind, limits: &Limits) -> Described {
         several => json!({ "oneOf": several.iter().map(|one| reference(one)).collect::<Vec<_>>() }),
     };
     Described::new(summary, text, payload)
+}
+
+/// What those who answer visitors are sent.
+fn inbox(event: EventKind) -> (&'static str, &'static str, &'static [&'static str]) {
+    match event {
+        EventKind::InboxNew => (
+            "A visitor has begun to write",
+            "To every socket of an AGENT or ADMIN, with the first message of a visitor in a conversation.",
+            &["InboxEvent"],
+        ),
+        EventKind::InboxUpdated => (
+            "A support conversation has changed",
+            "To every socket of an AGENT or ADMIN: a message, who has taken it on or is in it, whether it is open, or \
+             what the visitor says of themselves. Of several changes at once the last is told. `unreadCount` is that \
+             of the one who is told.",
+            &["InboxEvent"],
+        ),
+        _ => (
+            "A support conversation was taken on",
+            "To every socket of an AGENT or ADMIN.",
+            &["InboxClaimed"],
+        ),
+    }
 }
 
 fn expiring(limits: &Limits) -> Described {
@@ -296,6 +320,7 @@ pub(super) fn refusal() -> Value {
             "Authentication token required",
             "Invalid authentication token",
             "User not found",
+            "Origin not allowed",
             "Too many connections",
             "Service temporarily unavailable",
             "Server is closing",

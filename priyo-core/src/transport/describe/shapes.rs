@@ -31,6 +31,7 @@ pub(super) fn shapes() -> Shapes {
     name("ListedConversation", "Conversation", |shape| {
         shape.always(&["lastMessage", "unreadCount", "lastSeq"]).says("A conversation in a list.")
     });
+    name("InboxItem", "InboxItem", |shape| shape.always(&["lastMessage", "unreadCount", "lastSeq"]));
     name("Conversation", "Conversation", |shape| shape.without(&["lastMessage", "unreadCount", "lastSeq"]));
     name("SentMessage", "Message", |shape| {
         shape
@@ -234,7 +235,8 @@ fn error() -> Value {
         error,
         [
             ("details", list(&serde_json::json!({ "type": "string" }), details)),
-            ("conversationId", text("With `direct_exists`: the open conversation of the two.")),
+            ("conversationId", text("With `direct_exists`: the open conversation that is in the way.")),
+            ("assignee", reference("UserBrief")),
             ("required", list(&role, "With `forbidden`, where a role was missing: any of these would do.")),
             ("current", current),
             ("maxSize", count("With `payload_too_large` and `quota_exceeded`: how much is taken, in bytes.")),

@@ -15,7 +15,7 @@ use crate::auth::Caller;
 use crate::engine::ChatEngine;
 use crate::error::{Error, Result};
 use crate::model::Origin;
-use crate::transport::http::{bearer_token, origin};
+use crate::transport::http::{PageRights, bearer_token, origin};
 use crate::transport::json;
 
 /// The caller of a route that only users may call. Taken before the body, so that a stranger learns nothing of what
@@ -29,6 +29,10 @@ impl FromRequestParts<ChatEngine> for Caller {
             None => engine.authenticate(bearer_token(&parts.headers)?).await?,
         };
         tracing::Span::current().record("user.id", tracing::field::display(caller.user_id));
+        // Those who log in are kept from foreign pages by CORS: it is the visitors' pages that are listed apart.
+        if caller.visitor.is_some() && !PageRights::admit(&parts.extensions, &caller) {
+            return Err(Error::Forbidden);
+        }
         Ok(caller.with_origin(origin(parts)))
     }
 }

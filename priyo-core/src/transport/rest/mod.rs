@@ -5,6 +5,7 @@ mod conversations;
 mod counting;
 mod downloads;
 mod extract;
+mod inbox;
 mod messages;
 mod operations;
 mod percent;
@@ -14,6 +15,7 @@ mod sessions;
 mod status;
 mod uploads;
 mod users;
+mod visitors;
 
 use axum::Router;
 use axum::http::HeaderValue;

@@ -2,7 +2,9 @@
 
 use axum::routing::{MethodFilter, MethodRouter, on};
 
-use super::{accounts, conversations, downloads, messages, sessions, status, uploads, users};
+use super::{
+    accounts, conversations, downloads, inbox, messages, sessions, status, uploads, users, visitors,
+};
 use crate::engine::ChatEngine;
 use crate::rates::Action;
 
@@ -34,6 +36,12 @@ pub(crate) enum Operation {
     UploadFile,
     DownloadUpload,
     DownloadFile,
+    Visit,
+    OpenSupport,
+    ListInbox,
+    ListAgents,
+    ClaimConversation,
+    ReleaseConversation,
     Health,
     ApiHealth,
     Ready,
@@ -45,11 +53,12 @@ enum Needs {
     Nothing,
     Accounts,
     Files,
+    Widget,
 }
 
 impl Operation {
     /// All of them, in the order to show them.
-    const ALL: [Self; 28] = [
+    const ALL: [Self; 34] = [
         Self::Register,
         Self::Login,
         Self::Refresh,
@@ -75,6 +84,12 @@ impl Operation {
         Self::UploadFile,
         Self::DownloadUpload,
         Self::DownloadFile,
+        Self::Visit,
+        Self::OpenSupport,
+        Self::ListInbox,
+        Self::ListAgents,
+        Self::ClaimConversation,
+        Self::ReleaseConversation,
         Self::Health,
         Self::ApiHealth,
         Self::Ready,
@@ -86,6 +101,7 @@ impl Operation {
             Needs::Nothing => true,
             Needs::Accounts => engine.has_accounts(),
             Needs::Files => engine.has_files(),
+            Needs::Widget => engine.has_widget(),
         })
     }
 
@@ -110,6 +126,7 @@ impl Operation {
             Self::SendMessage => &[Action::Request, Action::Send],
             Self::MarkRead => &[Action::Request, Action::Read],
             Self::UploadFile => &[Action::Request, Action::Upload],
+            Self::OpenSupport => &[Action::Request, Action::Visit],
             Self::ChangePassword => &[Action::Request, Action::Login],
             Self::Refresh
             | Self::Logout
@@ -127,7 +144,12 @@ impl Operation {
             | Self::RemoveParticipant
             | Self::ListMessages
             | Self::CountUnread
-            | Self::DownloadUpload => &[Action::Request],
+            | Self::DownloadUpload
+            | Self::Visit
+            | Self::ListInbox
+            | Self::ListAgents
+            | Self::ClaimConversation
+            | Self::ReleaseConversation => &[Action::Request],
         }
     }
 
@@ -163,6 +185,12 @@ impl Operation {
             Self::UploadFile => ("POST", "/api/upload", Needs::Files),
             Self::DownloadUpload => ("GET", "/api/upload/{filename}", Needs::Files),
             Self::DownloadFile => ("GET", "/uploads/{filename}", Needs::Files),
+            Self::Visit => ("POST", "/api/widget/session", Needs::Widget),
+            Self::OpenSupport => ("POST", "/api/widget/conversation", Needs::Widget),
+            Self::ListInbox => ("GET", "/api/inbox", Needs::Widget),
+            Self::ListAgents => ("GET", "/api/inbox/people", Needs::Widget),
+            Self::ClaimConversation => ("POST", "/api/inbox/{conversationId}/claim", Needs::Widget),
+            Self::ReleaseConversation => ("POST", "/api/inbox/{conversationId}/release", Needs::Widget),
             Self::Health => ("GET", "/health", Needs::Nothing),
             Self::ApiHealth => ("GET", "/api/health", Needs::Nothing),
             Self::Ready => ("GET", "/ready", Needs::Nothing),
@@ -202,6 +230,12 @@ impl Operation {
             Self::CountUnread => on(method, messages::unread_count),
             Self::UploadFile => on(method, uploads::upload),
             Self::DownloadUpload | Self::DownloadFile => on(method, downloads::download),
+            Self::Visit => on(method, visitors::visit),
+            Self::OpenSupport => on(method, visitors::open),
+            Self::ListInbox => on(method, inbox::list),
+            Self::ListAgents => on(method, inbox::people),
+            Self::ClaimConversation => on(method, inbox::claim),
+            Self::ReleaseConversation => on(method, inbox::release),
             Self::Health | Self::ApiHealth => status::health(method),
             Self::Ready => on(method, status::ready),
         }

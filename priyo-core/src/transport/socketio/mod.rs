@@ -47,7 +47,7 @@ use session::Session;
 use strangers::{Place, Strangers};
 
 use super::connection::Connection;
-use super::http::origin;
+use super::http::{ORIGIN_NOT_ALLOWED, PageRights, origin};
 use crate::engine::{ChatEngine, WeakEngine};
 use crate::error::Error;
 use crate::events::{Audience, Event, Revocation, Transport};
@@ -235,6 +235,9 @@ impl Inner {
         let caller = engine.authenticate(token).await.map_err(refusal)?;
         let caller = caller.with_origin(origin(socket.req_parts()));
         let extensions = &socket.req_parts().extensions;
+        if !PageRights::admit(extensions, &caller) {
+            return Err(ORIGIN_NOT_ALLOWED);
+        }
         let caller = engine.connected(caller, client_address(extensions)).map_err(refusal)?;
         if let Some(place) = extensions.get::<Place>() {
             place.leave();

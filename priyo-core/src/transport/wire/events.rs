@@ -3,10 +3,12 @@
 use serde::Serialize;
 use serde_json::value::RawValue;
 
-use super::{ConversationView, FileView, PresenceView, seconds};
+use super::{ConversationView, FileView, InboxItemView, PresenceView, seconds};
 use crate::engine::ChatEngine;
 use crate::events::{Event, Typist};
-use crate::model::{Conversation, ConversationId, Message, MessageId, MessageKind, Timestamp, UserId};
+use crate::model::{
+    Conversation, ConversationId, InboxItem, Message, MessageId, MessageKind, Timestamp, UserBrief, UserId,
+};
 
 /// Adds the schema of every payload.
 #[cfg(feature = "openapi")]
@@ -18,6 +20,8 @@ pub(super) fn add_schemas(schemas: &mut super::Schemas) {
     super::add_schema::<StatusView>(schemas);
     super::add_schema::<ConversationEventView<'_>>(schemas);
     super::add_schema::<GoneView>(schemas);
+    super::add_schema::<InboxEventView<'_>>(schemas);
+    super::add_schema::<InboxClaimedView<'_>>(schemas);
     super::add_schema::<ExpiringView>(schemas);
 }
 
@@ -50,6 +54,10 @@ pub(crate) fn event_payload(engine: &ChatEngine, event: &Event) -> serde_json::R
             to_raw_value(&ConversationEventView::new(engine, Some(conversation.id), conversation))
         }
         Event::ConversationGone(id) => to_raw_value(&GoneView { conversation_id: *id, gone: true }),
+        Event::InboxNew(item) | Event::InboxUpdated(item) => to_raw_value(&InboxEventView::new(engine, item)),
+        Event::InboxClaimed { conversation_id, assignee } => {
+            to_raw_value(&InboxClaimedView { conversation_id: *conversation_id, assignee })
+        }
         Event::AuthExpiring { expires_in } => {
             to_raw_value(&ExpiringView { expires_in: seconds(*expires_in) })
         }
@@ -195,6 +203,30 @@ struct GoneView {
     conversation_id: ConversationId,
     /// Always `true`.
     gone: bool,
+}
+
+/// A support conversation as it is now.
+#[derive(Serialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(rename_all = "camelCase")]
+struct InboxEventView<'a> {
+    conversation: InboxItemView<'a>,
+}
+
+impl<'a> InboxEventView<'a> {
+    fn new(engine: &ChatEngine, item: &'a InboxItem) -> Self {
+        Self { conversation: InboxItemView::new(engine, item) }
+    }
+}
+
+/// That somebody has taken a support conversation on.
+#[derive(Serialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(rename_all = "camelCase")]
+struct InboxClaimedView<'a> {
+    conversation_id: ConversationId,
+    /// Who answers from now on.
+    assignee: &'a UserBrief,
 }
 
 /// That the socket's access token will expire.

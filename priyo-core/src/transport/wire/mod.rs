@@ -2,6 +2,7 @@
 
 mod accounts;
 mod events;
+mod inbox;
 
 use std::time::Duration;
 
@@ -10,12 +11,13 @@ use serde::Serialize;
 use accounts::PresenceView;
 pub(crate) use accounts::{SessionView, TokensView, UserView};
 pub(crate) use events::event_payload;
+pub(crate) use inbox::{InboxItemView, VisitedView};
 
 use crate::engine::{ChatEngine, Sent};
 use crate::model::{
     Attachment, Conversation, ConversationId, ConversationKind, ConversationStatus, ConversationSummary,
     FileId, FileRecord, Message, MessageId, MessageKind, MessageWithReads, Participant, Read, Role,
-    Timestamp, UserBrief, UserId,
+    Timestamp, User, UserBrief, UserId,
 };
 
 /// Whole seconds, to the nearest.
@@ -31,6 +33,8 @@ pub(crate) fn schemas() -> Schemas {
     add_schema::<TokensView<'_>>(&mut schemas);
     add_schema::<SessionView<'_>>(&mut schemas);
     add_schema::<ConversationView<'_>>(&mut schemas);
+    add_schema::<InboxItemView<'_>>(&mut schemas);
+    add_schema::<VisitedView<'_>>(&mut schemas);
     add_schema::<UploadView<'_>>(&mut schemas);
     add_schema::<MessageView<'_>>(&mut schemas);
     add_schema::<crate::error::ErrorCode>(&mut schemas);
@@ -52,7 +56,7 @@ fn add_schema<T: utoipa::ToSchema>(schemas: &mut Schemas) {
 #[derive(Serialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "camelCase")]
-struct ParticipantView<'a> {
+pub(crate) struct ParticipantView<'a> {
     id: UserId,
     username: &'a str,
     /// The address of a picture.
@@ -73,6 +77,18 @@ impl<'a> ParticipantView<'a> {
             is_online: engine.is_online(participant.user_id),
             last_seen: participant.last_seen,
             role: participant.role,
+        }
+    }
+
+    /// A user as who they would be in a conversation.
+    pub(crate) fn of(engine: &ChatEngine, user: &'a User) -> Self {
+        Self {
+            id: user.id,
+            username: &user.username,
+            avatar: user.avatar.as_deref(),
+            is_online: engine.is_online(user.id),
+            last_seen: user.last_seen,
+            role: user.role,
         }
     }
 }

@@ -6,6 +6,7 @@ mod files;
 mod messages;
 mod pages;
 mod users;
+mod visitors;
 
 use serde_json::{Value, json};
 
@@ -17,7 +18,7 @@ pub(super) use messages::new_message;
 pub(super) use pages::Page;
 
 /// The groups that operations are shown in, with what holds for all of a group.
-pub(super) const GROUPS: [(&str, &str); 6] = [
+pub(super) const GROUPS: [(&str, &str); 7] = [
     (
         accounts::GROUP,
         "Accounts and tokens. Not there where the program around the engine has its own login.",
@@ -32,6 +33,10 @@ pub(super) const GROUPS: [(&str, &str); 6] = [
         "What is said. Within a conversation messages are numbered from 1 without a gap by `seq`.",
     ),
     (files::GROUP, "Files for messages of type FILE and IMAGE."),
+    (
+        visitors::GROUP,
+        "Visitors of websites, and the inbox of those who answer them. Not there where visitors are not received.",
+    ),
     (pages::GROUP, "For operators and developers."),
 ];
 
@@ -63,6 +68,12 @@ pub(super) fn described(operation: Operation, limits: &Limits) -> Described {
         Operation::UploadFile => files::upload(limits),
         Operation::DownloadUpload => files::download("downloadUpload", "The same file by its API path"),
         Operation::DownloadFile => files::download("downloadFile", "Download a file"),
+        Operation::Visit => visitors::visit(),
+        Operation::OpenSupport => visitors::open(),
+        Operation::ListInbox => visitors::inbox(limits),
+        Operation::ListAgents => visitors::people(),
+        Operation::ClaimConversation => visitors::claim(),
+        Operation::ReleaseConversation => visitors::release(),
         Operation::Health => pages::health("health"),
         Operation::ApiHealth => pages::health("apiHealth"),
         Operation::Ready => pages::ready(),
