@@ -1,6 +1,6 @@
 //! Parts of long lists.
 
-use super::{ConversationId, MessageWithReads, Timestamp};
+use super::{Conversation, ConversationId, MessageWithReads, Timestamp};
 
 /// A part of a list, and whether there is more of it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -75,6 +75,12 @@ pub struct ConversationCursor {
 }
 
 impl ConversationCursor {
+    /// The place of a conversation.
+    #[must_use]
+    pub fn of(conversation: &Conversation) -> Self {
+        Self { updated_at: conversation.updated_at, id: conversation.id }
+    }
+
     /// Reads a cursor that [`Display`](std::fmt::Display) wrote.
     #[must_use]
     pub fn from_client(text: &str) -> Option<Self> {

@@ -39,11 +39,8 @@ pub(super) async fn list(
     query.finish()?;
     let list = ListConversations { limit, after, own: own.unwrap_or(false) };
     let page = engine.conversations(&caller, list).await?;
-    let next = page.items.last().filter(|_| page.has_more).map(|last| {
-        let cursor =
-            ConversationCursor { updated_at: last.conversation.updated_at, id: last.conversation.id };
-        cursor.to_string()
-    });
+    let last = page.items.last().filter(|_| page.has_more);
+    let next = last.map(|last| ConversationCursor::of(&last.conversation).to_string());
     let conversations = page.items.iter().map(|item| ConversationView::listed(&engine, item)).collect();
     Ok(Json(ListView { conversations, next_cursor: next }).into_response())
 }

@@ -32,10 +32,8 @@ pub(super) async fn list(
     let state = query.read("state", InboxState::from_name);
     query.finish()?;
     let page = engine.inbox(&caller, state.unwrap_or(InboxState::Unassigned), after, limit).await?;
-    let next = page.items.last().filter(|_| page.has_more).map(|last| {
-        let last = &last.summary.conversation;
-        ConversationCursor { updated_at: last.updated_at, id: last.id }.to_string()
-    });
+    let last = page.items.last().filter(|_| page.has_more);
+    let next = last.map(|last| ConversationCursor::of(&last.summary.conversation).to_string());
     let conversations = page.items.iter().map(|item| InboxItemView::new(&engine, item)).collect();
     Ok(Json(ListView { conversations, next_cursor: next }).into_response())
 }
