@@ -5,7 +5,8 @@ import { before, test } from "node:test";
 import { startBrowser } from "./harness/browser.js";
 import { Heard } from "./harness/patience.js";
 import { startServer } from "./harness/server.js";
-import { agentAtInbox, openTab, until, visitor } from "./inbox-page.js";
+import { person } from "./harness/people.js";
+import { agentAtInbox, openInbox, openTab, until, visitor } from "./inbox-page.js";
 
 let browser;
 before(async (t) => {
@@ -36,6 +37,28 @@ test("who writes is in the queue at once, with what is known of them", async (t)
   await ada.write("For students?");
   await inbox.message("For students?").waitFor();
   await row.getByText("For students?").waitFor();
+  inbox.assertNoFault();
+});
+
+test("who comes while the list is read is in it", async (t) => {
+  const server = await startServer(t);
+  const anna = await person(t, server, "anna", "AGENT");
+  const inbox = await openInbox(t, browser, server);
+  const [lists, frames] = [new Heard(), new Heard()];
+  inbox.page.on("websocket", (socket) => socket.on("framereceived", ({ payload }) => frames.add(String(payload))));
+  // Every list is as it was before, and comes when the page has heard of somebody new.
+  await inbox.page.route("**/api/inbox?*", async (route) => {
+    const response = await route.fetch();
+    lists.add({ url: route.request().url(), number: lists.all.length + 1 });
+    await frames.first((frame) => frame.includes("inbox:new"), "somebody comes");
+    await route.fulfill({ response });
+  });
+  await inbox.signIn(anna);
+  // Two folders at first, and again when the connection is there.
+  await lists.first(({ number }) => number === 4, "four lists");
+  await visitor(t, server, ADA);
+  await inbox.ready();
+  await inbox.row("Ada Lovelace").waitFor();
   inbox.assertNoFault();
 });
 

@@ -2,6 +2,7 @@
 
 import assert from "node:assert/strict";
 import { after, test } from "node:test";
+import { Heard } from "./harness/patience.js";
 import { agent } from "./harness/people.js";
 import { page, startSite, strict } from "./harness/site.js";
 import { picture } from "./harness/pictures.js";
@@ -79,6 +80,18 @@ test("an upload shows how far it is, and can be stopped", async (t) => {
   await widget.write("Without it");
   await anna.message("Without it");
   assert.deepEqual((await anna.history(id)).filter((one) => one.fileName), []);
+});
+
+test("a file that was only just chosen goes along with what is sent", async (t) => {
+  const { widget, anna, id } = await scene(t);
+  const held = new Heard();
+  await widget.page.route("**/shelf*.js", (route) => held.add(route));
+  await widget.page.locator("priyo-widget input[type=file]").setInputFiles([{ name: "a.txt", mimeType: "text/plain", buffer: Buffer.from("a") }]);
+  const route = await held.first(() => true, "what shows it is asked for");
+  await widget.write("With a file");
+  await route.continue();
+  const message = await anna.event("message:new", (one) => one.conversationId === id && one.content === "With a file");
+  assert.equal(message.fileName, "a.txt");
 });
 
 test("files can be chosen together, taken away again, and pasted", async (t) => {

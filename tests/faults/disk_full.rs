@@ -118,15 +118,19 @@ impl Somebody {
         Self { person, socket, conversation, history: history.clone(), accepted: 0 }
     }
 
-    /// Sends the next thing; says whether it was accepted. It may be refused in one way only.
+    /// Sends the next thing; says whether it was accepted. It may be refused in one way only. As a client does, it
+    /// begins with what it has no answer for: also from the time when everybody sent.
     async fn sends(&mut self, door: Door) -> bool {
-        let name = format!("somebody-{}", self.accepted + 1);
-        let message = Outgoing {
-            conversation: self.conversation.clone(),
-            content: name.clone(),
-            client_message_id: Some(name),
-        };
-        let send = send(&self.person.id, &message);
+        let mut open = self.history.unknown().into_iter().map(|(send, _)| send);
+        let send = open.find(|send| send.sender == self.person.id).unwrap_or_else(|| {
+            let name = format!("somebody-{}", self.accepted + 1);
+            let message = Outgoing {
+                conversation: self.conversation.clone(),
+                content: name.clone(),
+                client_message_id: Some(name),
+            };
+            send(&self.person.id, &message)
+        });
         let is_accepted = attempt(&self.person, &mut self.socket, &self.history, &send, door).await;
         self.accepted += u32::from(is_accepted);
         is_accepted

@@ -83,7 +83,7 @@ impl History {
         self.kept.lock().unwrap().0.clone()
     }
 
-    /// The sends of which nobody knows yet what became of them, each with the door that it took last.
+    /// The sends of which nobody knows yet what became of them, oldest first, each with the door that it took last.
     pub(crate) fn unknown(&self) -> Vec<(Arc<Send>, Door)> {
         let records = self.records();
         let mut known = HashSet::new();
@@ -99,6 +99,7 @@ impl History {
                 _ => {}
             }
         }
+        open.reverse();
         open
     }
 

@@ -1,5 +1,6 @@
 //! A PostgreSQL server that a test may do anything to.
 
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use std::time::Duration;
@@ -41,6 +42,23 @@ impl Cluster {
     /// Where it is: a URL that names no schema.
     pub fn url(&self) -> &str {
         &self.url
+    }
+
+    /// The folder with its socket.
+    pub(crate) fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
+    /// The user and the group as which it runs.
+    pub(crate) fn owner(&self) -> (u32, u32) {
+        let data = std::fs::metadata(self.data()).unwrap();
+        (data.uid(), data.gid())
+    }
+
+    /// The process that lets clients in. Each of them is served by another one.
+    pub fn doorkeeper(&self) -> u32 {
+        let file = std::fs::read_to_string(self.data().join("postmaster.pid")).unwrap();
+        file.lines().next().unwrap().parse().unwrap()
     }
 
     /// The folder with its files.

@@ -11,7 +11,7 @@ use tempfile::TempDir;
 
 use crate::postgres::Schema;
 use crate::sqlite::File;
-use crate::{Cluster, Fingerprint};
+use crate::{Cluster, Fingerprint, PgBouncer};
 
 /// The variable that chooses the storage.
 const STORAGE: &str = "PRIYO_TEST_STORAGE";
@@ -61,6 +61,13 @@ impl Database {
         let folder = Arc::new(TempDir::new().unwrap());
         let place = Place::Postgres(Schema::on(cluster.url()));
         Self { place, folder: folder.path().to_owned(), _temporary: Some(folder) }
+    }
+
+    /// The same, for servers that reach it through a PgBouncer.
+    pub fn behind(pgbouncer: &PgBouncer, cluster: &Cluster) -> Self {
+        let mut database = Self::on(cluster);
+        database.place = Place::Postgres(Schema::on(cluster.url()).behind(&pgbouncer.url()));
+        database
     }
 
     /// The folder.

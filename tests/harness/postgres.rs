@@ -19,6 +19,8 @@ const CONNECTIONS: u32 = 5;
 pub(crate) struct Schema {
     server: String,
     name: String,
+    /// What stands between it and the servers of the tests: the URL of that.
+    through: Option<String>,
 }
 
 impl Schema {
@@ -32,7 +34,11 @@ impl Schema {
 
     pub(crate) fn on(server: &str) -> Self {
         let name = format!("test_{:016x}", RandomState::new().hash_one("schema"));
-        Self { server: server.to_owned(), name }
+        Self { server: server.to_owned(), name, through: None }
+    }
+
+    pub(crate) fn behind(self, pgbouncer: &str) -> Self {
+        Self { through: Some(format!("{pgbouncer}&pgbouncer=true")), ..self }
     }
 
     pub(crate) fn url(&self) -> String {
@@ -40,7 +46,8 @@ impl Schema {
     }
 
     fn url_with(&self, connections: u32) -> String {
-        let Self { server, name } = self;
+        let Self { server, name, through } = self;
+        let server = through.as_ref().unwrap_or(server);
         let joint = if server.contains('?') { '&' } else { '?' };
         format!("{server}{joint}schema={name}&connection_limit={connections}")
     }

@@ -87,7 +87,8 @@ async fn a_socket_goes_on_with_the_token_of_another_visit() {
     let again = visit(&server, &json!({"visitorToken": first["visitorToken"]})).await;
     assert_ne!(again["token"], first["token"]);
     let renewed = socket.must("auth:refresh", json!({"token": again["token"]})).await;
-    assert_eq!(renewed["expiresIn"], 900);
+    // The second in which it was made may be over.
+    assert!((898..=900).contains(&renewed["expiresIn"].as_u64().unwrap()), "{renewed}");
     // Control: not with somebody else's.
     let other = visit(&server, &json!({})).await;
     assert_eq!(socket.refused("auth:refresh", json!({"token": other["token"]})).await, "forbidden");

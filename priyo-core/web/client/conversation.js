@@ -90,16 +90,17 @@ export class Conversation extends Emitter {
 
   async follow({ history = 50 } = {}) {
     if (this.isGone) throw GONE();
+    // Somebody follows it without its history, or has just begun to.
     const isMore = this.#history === 0 && history > 0;
     this.#history = Math.max(this.#history ?? 0, history);
-    if (this.#isReady) {
-      if (isMore) await this.loadOlder(history);
-      return this;
+    if (!this.#isReady) {
+      await new Promise((resolve, reject) => {
+        this.#waiting.push({ resolve, reject });
+        this.catchUp().catch(() => {});
+      });
     }
-    return new Promise((resolve, reject) => {
-      this.#waiting.push({ resolve: () => resolve(this), reject });
-      this.catchUp().catch(() => {});
-    });
+    if (isMore && this.#list.length < history) await this.loadOlder(history);
+    return this;
   }
 
   unfollow() {

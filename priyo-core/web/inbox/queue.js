@@ -11,6 +11,8 @@ export class Queue extends EventTarget {
   #rows = new Map();
   #pages = new Map(FOLDERS.map(({ name }) => [name, { state: "new", cursor: null }]));
   #followed = new Map();
+  /** For each list that is being read: what came meanwhile, by conversation. The list may be older. */
+  #readings = new Set();
   #stops = [];
   #told = false;
   #open;
@@ -71,13 +73,16 @@ export class Queue extends EventTarget {
     const page = this.#pages.get(folder);
     if (page.state === "loading" || (page.state === "ready" && page.cursor === null)) return;
     const reading = this.#begin(folder, { state: "loading", cursor: page.cursor });
+    const news = this.#listen();
     try {
       const { rows, cursor } = await this.#read(folder, page.cursor);
       if (this.#pages.get(folder) !== reading) return;
-      for (const row of rows) this.#keep(row);
+      for (const row of rows) this.#keepRead(row, news);
       this.#begin(folder, { state: "ready", cursor });
     } catch (error) {
       if (this.#pages.get(folder) === reading) this.#begin(folder, { state: "failed", cursor: page.cursor, error });
+    } finally {
+      this.#readings.delete(news);
     }
   }
 
@@ -85,16 +90,20 @@ export class Queue extends EventTarget {
   async reload() {
     const known = FOLDERS.map(({ name }) => name).filter((name) => this.#pages.get(name).state !== "new");
     const readings = known.map((name) => this.#begin(name, { state: "loading", cursor: null }));
+    const news = this.#listen();
     const answers = await Promise.allSettled(known.map((name) => this.#read(name, null)));
+    this.#readings.delete(news);
     const before = this.#rows;
     this.#rows = new Map();
     answers.forEach(({ value, reason: error }, index) => {
       const name = known[index];
-      if (this.#pages.get(name) !== readings[index]) return;
-      if (value) for (const row of value.rows) this.#keep(row);
+      // It may be read once more already, since the connection has been lost again.
+      const isLast = this.#pages.get(name) === readings[index];
+      if (isLast && value) for (const row of value.rows) this.#keepRead(row, news);
       else for (const row of before.values()) if (holds(name, row, this.me)) this.#keep(row);
-      this.#pages.set(name, value ? { state: "ready", cursor: value.cursor } : { state: "failed", cursor: null, error });
+      if (isLast) this.#pages.set(name, value ? { state: "ready", cursor: value.cursor } : { state: "failed", cursor: null, error });
     });
+    for (const id of news.keys()) if (before.has(id) && !this.#rows.has(id)) this.#keep(before.get(id));
     const open = before.get(this.#open);
     if (open && !this.#rows.has(this.#open)) {
       this.#rows.set(this.#open, open);
@@ -124,6 +133,7 @@ export class Queue extends EventTarget {
   put(row) {
     if (!row?.id) return;
     const isNew = !this.#rows.has(row.id);
+    this.#note(row.id, row);
     this.#keep(row);
     this.#tell();
     if (isNew) this.dispatchEvent(new CustomEvent("new", { detail: this.#rows.get(row.id) }));
@@ -131,6 +141,7 @@ export class Queue extends EventTarget {
 
   /** Changes some of what is known of a conversation. */
   change(id, fields) {
+    this.#note(id, fields);
     const row = this.#rows.get(id);
     if (!row) return;
     this.#rows.set(id, { ...row, ...fields });
@@ -141,6 +152,7 @@ export class Queue extends EventTarget {
   drop(id) {
     this.#followed.get(id)?.unfollow();
     this.#followed.delete(id);
+    for (const news of this.#readings) news.set(id, null);
     if (this.#rows.delete(id)) this.#tell();
   }
 
@@ -217,6 +229,26 @@ export class Queue extends EventTarget {
     if (isOwn) this.#follow(row.id);
   }
 
+  /** Begins to note what comes while a list is read. */
+  #listen() {
+    const news = new Map();
+    this.#readings.add(news);
+    return news;
+  }
+
+  #note(id, fields) {
+    for (const news of this.#readings) {
+      // What has gone is gone, until it comes back whole.
+      if (news.get(id) !== null || fields.id) news.set(id, { ...news.get(id), ...fields });
+    }
+  }
+
+  /** What a list says, and over it what came since it was asked for: whatever is newer than either comes as well. */
+  #keepRead(row, news) {
+    const came = news.get(row.id);
+    if (came !== null) this.#keep({ ...row, ...came });
+  }
+
   #follow(id) {
     if (this.#followed.has(id) || this.#followed.size >= FOLLOWED_MAX) return;
     const handle = this.#client.conversation(id);
@@ -233,10 +265,10 @@ export class Queue extends EventTarget {
   }
 
   #arrived(message) {
-    const row = this.#rows.get(message.conversationId);
-    if (!row || message.seq < (row.lastSeq ?? 0)) return;
+    const { conversationId, seq } = message;
+    if (seq < (this.#rows.get(conversationId)?.lastSeq ?? 0)) return;
     const sender = { id: message.senderId, username: message.senderUsername };
-    this.change(row.id, { lastMessage: { ...message, sender }, lastSeq: message.seq, updatedAt: message.createdAt });
+    this.change(conversationId, { lastMessage: { ...message, sender }, lastSeq: seq, updatedAt: message.createdAt });
   }
 
   #status(userId, isOnline) {

@@ -13,6 +13,7 @@ export class Composer {
   #onSend;
   #text;
   #shelf = null;
+  #attaching;
   #picker = make("input", { type: "file", multiple: "", hidden: "" });
 
   /** `onSend` takes a draft; `onType` is called at each change of the text, with the text. */
@@ -63,14 +64,25 @@ export class Composer {
     const all = [...files];
     // So that the same file can be chosen again.
     this.#picker.value = "";
-    const { Shelf, ready } = await import("./shelf.js");
-    await ready(this.element.getRootNode());
-    this.#shelf ??= new Shelf(this.element, this.#texts, () => this.#changed());
-    this.#shelf.add(all);
+    this.#attaching = this.#openShelf();
+    await this.#attaching;
+    this.#shelf?.add(all);
     this.focus();
   }
 
-  #submit() {
+  async #openShelf() {
+    try {
+      const { Shelf, ready } = await import("./shelf.js");
+      await ready(this.element.getRootNode());
+      this.#shelf ??= new Shelf(this.element, this.#texts, () => this.#changed());
+    } catch {
+      // Without a connection it cannot be loaded: choosing them again tries again.
+    }
+  }
+
+  async #submit() {
+    // What was chosen goes along, also when it has only just been.
+    await this.#attaching;
     const { value } = this.#text;
     const text = value.trim() && value;
     const [first, ...others] = this.#shelf?.files ?? [];

@@ -9,7 +9,10 @@ const SIDE = 640;
 
 let dressed;
 /** Resolves when files look as they should in a shadow root. */
-export const ready = (shadow) => (dressed ??= dress(shadow, "files.css"));
+export const ready = (shadow) => (dressed ??= dress(shadow, "files.css").catch((error) => {
+  dressed = undefined;
+  throw error;
+}));
 
 export function sizeOf(bytes, { tag }) {
   const [value, unit] = bytes < 1e6 ? [Math.ceil(bytes / 1e3), "kilobyte"] : [bytes / 1e6, "megabyte"];

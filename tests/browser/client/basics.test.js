@@ -94,6 +94,22 @@ test("a row of a list hears what comes without its history", async (t) => {
   assert.equal(handle.unread, 4);
 });
 
+test("whoever opens a conversation that a row begins to follow sees its history", async (t) => {
+  const { one, other, id } = await pair(t, server);
+  for (let at = 0; at < 3; at += 1) await one.say(id, `old ${at}`);
+  const client = await signedIn(t, server.base, other);
+  const handle = client.conversation(id);
+  const row = handle.follow({ history: 0 });
+  // It has what it begins with, and joins.
+  await until(() => handle.lastSeq === 3 && handle.hasOlder, [handle], "its beginning");
+  assert.equal(handle.isReady, false);
+  await Promise.all([row, handle.follow({ history: 50 })]);
+  assertWhole(handle.messages, ["old 0", "old 1", "old 2"]);
+  assert.equal(handle.unread, 3);
+  handle.markRead();
+  assert.equal(handle.unread, 0);
+});
+
 test("typing starts, is told once in a while only, and ends with the message", async (t) => {
   const { here, there, mine, one } = await scene(t);
   const started = [];

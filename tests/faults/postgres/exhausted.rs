@@ -3,16 +3,16 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use priyo_tests::{Cluster, Database, PATIENCE, ServerProcess, Told};
+use priyo_tests::{Cluster, Database, PATIENCE, ServerProcess, Told, signal};
 use serde_json::json;
 use sqlx::postgres::PgConnection;
 use sqlx::{AssertSqlSafe, Connection, Executor};
 use tokio::task::JoinSet;
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, sleep, timeout};
 
 use super::answers::How;
 use super::crowd::{Crowd, Notes, ask};
-use super::{ANSWERED_WITHIN, connect, deadlocks};
+use super::{ANSWERED_WITHIN, BACK_WITHIN, connect, deadlocks};
 use crate::chance::Evidence;
 use crate::checker::Violation;
 use crate::history::{Door, Record, Send};
@@ -82,6 +82,37 @@ async fn a_server_that_has_no_room_for_another_connection_is_served_by_those_tha
         PgConnection::connect(cluster.url()).await.map(drop).expect_err("there is room for another");
     let code = refused.as_database_error().and_then(sqlx::error::DatabaseError::code);
     assert_eq!(code.as_deref(), Some("53300"), "{refused}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_that_lets_nobody_in_serves_those_who_are_in() {
+    let Some(cluster) = Cluster::start().await else { return };
+    let server = ServerProcess::start(&Database::on(&cluster)).await;
+    let alice = server.customer("alice").await;
+    let status = async |path: &str| ask(&alice, "GET", path, None).await.unwrap().status;
+    let deadline = Instant::now() + PATIENCE * 3;
+    signal("STOP", cluster.doorkeeper()).await;
+    // Of several at once, one is served by the connection that there is. The others must make their own, and wait in
+    // vain: long enough for this to look as if nobody were served at all.
+    while !server.log().contains("the database answers nobody") {
+        let mut asking = JoinSet::new();
+        for _ in 0..POOL {
+            let alice = alice.clone();
+            asking.spawn(async move { ask(&alice, "GET", "/api/conversations", None).await.unwrap().status });
+        }
+        let answers = asking.join_all().await;
+        assert!(answers.iter().all(|status| [200, 503].contains(status)), "{answers:?}");
+        assert!(Instant::now() < deadline, "nobody waits in vain: {answers:?}");
+    }
+    let begin = Instant::now();
+    while status("/api/conversations").await != 200 {
+        assert!(begin.elapsed() < BACK_WITHIN, "nobody asks by the connection that there is");
+        sleep(Duration::from_millis(5)).await;
+    }
+    // The control: there is no other way in.
+    let connecting = timeout(Duration::from_millis(100), PgConnection::connect(cluster.url()));
+    connecting.await.expect_err("somebody is let in");
+    signal("CONT", cluster.doorkeeper()).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -12,6 +12,7 @@ mod exhausted;
 mod killed;
 mod migrations;
 mod paused;
+mod pgbouncer;
 mod statements;
 mod together;
 mod unanswered;

@@ -124,6 +124,8 @@ async function comeBack(say, id, { atCustomer, atAgent, customer, agent }) {
   await atCustomer.must("message:send", { conversationId: id, content: "are you there?" });
   atAgent.connect();
   await once(atAgent, "connect");
+  // Who is there for a moment only is not announced, neither coming nor going: the walk's end must not come too soon.
+  await atCustomer.next("user:status", (status) => status.userId === agent.id && status.isOnline);
   atAgent.forget();
   const missed = await atAgent.must("conversation:join", { conversationId: id, after: 3 });
   assert.deepEqual(missed.messages.map((one) => [one.seq, one.content]), [[4, "are you there?"]]);
