@@ -5,33 +5,36 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use async_trait::async_trait;
 use sqlx::Row;
 use sqlx::postgres::PgRow;
+use uuid::Uuid;
 
 use super::connection::Connection;
 use super::conversations::standing_at;
 use super::failure::Failure;
 use super::values::{Db, Statement, array, get, get_all, get_opt, statements};
 use super::{PostgresStorage, append, delivered, files, unread};
+
 use crate::model::{
     Attachment, ConversationId, Message, MessageId, MessagePage, MessageRange, MessageWithReads, Read,
-    Timestamp, UserBrief, UserId,
+    Timestamp, UserBrief, UserId, fitting,
 };
 use crate::storage::{
     Appended, DeliveredMark, MessageSpan, MessageStore, NewMessageRow, ReadMark, ReadOutcome, Reader,
     Reading, Result,
 };
 
-/// A page of a conversation, as far as its reader may read it: as many of the messages next to an edge as have no more
-/// than so many bytes together, and at least one.
+/// A page of a conversation, as far as its reader may read it: the messages next to an edge.
 ///
 /// With the message at the edge comes what there is once: how the reader stands to the conversation, the senders, and
 /// all marks. A join would look a sender up for each message, and there are few of them. There is a row without a
 /// message when the page is empty, as it is for one who may not read, and none when there is no such conversation.
+///
+/// Adding up here how many bytes the messages have would cost a sixth of all: whoever reads them does that.
 macro_rules! page {
     ($edge:literal, $beyond:literal, $order:literal, $reads:literal) => {
         concat!(
             "
-        WITH c AS (
-            SELECT c.id, c.created_by, c.kind, c.status, c.last_seq, ",
+        WITH c AS MATERIALIZED (
+            SELECT c.created_by, c.kind, c.status, c.last_seq, ",
             $edge,
             " AS edge,
                 p.user_id IS NOT NULL AS is_participant, p.user_id IS NOT NULL OR $3 AS may_read,
@@ -39,48 +42,42 @@ macro_rules! page {
             FROM conversations c
             LEFT JOIN participants p ON p.conversation_id = $1 AND p.user_id = $2 AND p.left_seq IS NULL
             WHERE c.id = $1
-        ), page AS (
-            SELECT m.*, m.seq = c.edge AS is_at_edge FROM c CROSS JOIN LATERAL (
-                SELECT m.*, sum(octet_length(m.content))
-                    OVER (ORDER BY m.seq ",
-            $order,
-            " ROWS UNBOUNDED PRECEDING) AS bytes
-                FROM (SELECT * FROM messages m WHERE c.may_read AND m.conversation_id = c.id AND m.",
+        ), page AS MATERIALIZED (
+            SELECT m.id, m.seq, m.sender_id, m.client_message_id, m.content, m.kind, m.created_at_ms, m.file_id
+            FROM messages m
+            WHERE (SELECT may_read FROM c) AND m.conversation_id = $1 AND m.",
             $beyond,
-            "
-                    ORDER BY m.seq ",
+            " (SELECT edge FROM c)
+            ORDER BY m.seq ",
             $order,
-            " LIMIT $5) m
-            ) m
-            WHERE m.bytes <= $6 OR m.seq = c.edge
+            " LIMIT $5
         ), once AS MATERIALIZED (
             SELECT c.*, s.*, r.* FROM c
             CROSS JOIN (
                 SELECT array_agg(u.id) AS sender_ids, array_agg(u.username) AS sender_names,
-                    array_agg(u.avatar) AS sender_avatars, array_agg((
-                        SELECT true FROM participants p
-                        WHERE p.conversation_id = $1 AND p.user_id = u.id AND p.left_seq IS NULL
-                    )) AS are_present
-                FROM (SELECT DISTINCT sender_id FROM page) s JOIN users u ON u.id = s.sender_id
+                    array_agg(u.avatar) AS sender_avatars, array_agg(p.user_id) AS present_ids
+                FROM (SELECT DISTINCT sender_id FROM page) s
+                JOIN users u ON u.id = s.sender_id
+                LEFT JOIN participants p ON p.conversation_id = $1 AND p.user_id = u.id AND p.left_seq IS NULL
             ) s
-            CROSS JOIN LATERAL (
+            CROSS JOIN (
                 SELECT array_agg(r.seq) AS seqs, array_agg(r.user_id) AS user_ids,
                     array_agg(u.username) AS usernames, array_agg(r.read_at_ms) AS times
                 FROM message_reads r JOIN users u ON u.id = r.user_id
-                WHERE c.may_read AND r.conversation_id = c.id AND ",
+                WHERE (SELECT may_read FROM c) AND r.conversation_id = $1 AND ",
             $reads,
             "
             ) r
         )
-        SELECT m.id, m.conversation_id, m.seq, m.sender_id, m.client_message_id, m.content, m.kind,
-            m.created_at_ms, f.id, f.stored_name, f.original_name, f.size, f.width, f.height,
+        SELECT m.id, m.seq, m.sender_id, m.client_message_id, m.content, m.kind, m.created_at_ms,
+            f.id, f.stored_name, f.original_name, f.size, f.width, f.height,
             o.is_participant, o.created_by, o.kind, o.status, o.last_seq, o.delivered_seq,
-            o.sender_ids, o.sender_names, o.sender_avatars, o.are_present,
+            o.sender_ids, o.sender_names, o.sender_avatars, o.present_ids,
             o.seqs, o.user_ids, o.usernames, o.times
         FROM c
         LEFT JOIN page m ON true
         LEFT JOIN files f ON f.id = m.file_id
-        LEFT JOIN once o ON m.is_at_edge IS NOT FALSE"
+        LEFT JOIN once o ON (m.seq = c.edge) IS NOT FALSE"
         )
     };
 }
@@ -88,17 +85,17 @@ macro_rules! page {
 statements! {
     /// A page that ends with a number, or with one counted from the newest.
     BACKWARDS = page!(
-        "GREATEST(LEAST($4::bigint, c.last_seq - $7::bigint), 0)",
-        "seq <= c.edge",
+        "GREATEST(LEAST($4::bigint, c.last_seq - $6::bigint), 0)",
+        "seq <=",
         "DESC",
-        "r.seq > c.edge - $5 AND r.seq <= c.edge"
+        "r.seq > (SELECT edge FROM c) - $5 AND r.seq <= (SELECT edge FROM c)"
     );
     /// The same from a number on.
     FORWARDS = page!(
         "LEAST($4, c.last_seq + 1)",
-        "seq >= c.edge",
+        "seq >=",
         "ASC",
-        "r.seq >= c.edge AND r.seq < c.edge + $5"
+        "r.seq >= (SELECT edge FROM c) AND r.seq < (SELECT edge FROM c) + $5"
     );
     /// Several spans, one after the other; of all of them together as many messages as have no more than so many
     /// bytes, and at least one.
@@ -204,32 +201,30 @@ pub(super) fn message_at(row: &PgRow, first: usize) -> sqlx::Result<Message> {
         username: row.try_get(first + 4)?,
         avatar: row.try_get(first + 5)?,
     };
-    message_of(row, first, first + 6, sender)
+    let place = (get(row, first)?, get(row, first + 1)?, get(row, first + 2)?);
+    message_of(row, first + 6, place, sender)
 }
 
-/// Reads a message from three columns and ten others; `rest` is the number of the first of those.
-fn message_of(row: &PgRow, first: usize, rest: usize, sender: UserBrief) -> sqlx::Result<Message> {
-    let attachment = match get_opt(row, rest + 4)? {
+/// Reads the rest of a message from ten columns, `first` being the number of the first.
+fn message_of(
+    row: &PgRow,
+    first: usize,
+    (id, conversation_id, seq): (MessageId, ConversationId, u64),
+    sender: UserBrief,
+) -> sqlx::Result<Message> {
+    let attachment = match get_opt(row, first + 4)? {
         None => None,
         Some(file_id) => Some(Attachment {
             file_id,
-            stored_name: row.try_get(rest + 5)?,
-            original_name: row.try_get(rest + 6)?,
-            size: get(row, rest + 7)?,
-            dimensions: files::dimensions(row, rest + 8)?,
+            stored_name: row.try_get(first + 5)?,
+            original_name: row.try_get(first + 6)?,
+            size: get(row, first + 7)?,
+            dimensions: files::dimensions(row, first + 8)?,
         }),
     };
-    Ok(Message {
-        id: get(row, first)?,
-        conversation_id: get(row, first + 1)?,
-        seq: get(row, first + 2)?,
-        sender,
-        client_message_id: row.try_get(rest)?,
-        content: row.try_get(rest + 1)?,
-        kind: get(row, rest + 2)?,
-        created_at: get(row, rest + 3)?,
-        attachment,
-    })
+    let (client_message_id, content) = (row.try_get(first)?, row.try_get(first + 1)?);
+    let (kind, created_at) = (get(row, first + 2)?, get(row, first + 3)?);
+    Ok(Message { id, conversation_id, seq, sender, client_message_id, content, kind, created_at, attachment })
 }
 
 /// Where a part of a conversation is, and who reads it.
@@ -246,7 +241,7 @@ impl Part {
     /// Reads it; gives nothing when there is no such conversation.
     async fn read(&self, db: &mut Connection) -> Result<Option<Reading>, Failure> {
         let rows = self.statement(db).fetch_all(&mut db.inner).await?;
-        Ok(reading(&rows, matches!(self.range, MessageRange::After(_)))?)
+        Ok(self.reading(&rows)?)
     }
 
     /// The numbers have no gaps, so where a page begins is plain arithmetic, at any depth.
@@ -265,54 +260,60 @@ impl Part {
             .bind(self.reader.map(|reader| Db(reader.user_id)))
             .bind(self.reader.is_none_or(|reader| reader.from_outside))
             .bind(Db(edge))
-            .bind(i64::from(self.limit))
-            .bind(Db(u64::try_from(self.max_bytes).unwrap_or(u64::MAX)));
+            .bind(i64::from(self.limit));
         match newer {
             Some(newer) => statement.bind(Db(newer)),
             None => statement,
         }
     }
-}
 
-fn reading(rows: &[PgRow], is_forwards: bool) -> sqlx::Result<Option<Reading>> {
-    let mut once = None;
-    for row in rows {
-        if row.try_get::<Option<bool>, _>(14)?.is_some() {
-            once = Some(row);
+    fn reading(&self, rows: &[PgRow]) -> sqlx::Result<Option<Reading>> {
+        let mut once = None;
+        for row in rows {
+            if row.try_get::<Option<bool>, _>(13)?.is_some() {
+                once = Some(row);
+            }
         }
-    }
-    let Some(once) = once else { return Ok(None) };
-    let standing = standing_at(once, 14)?;
-    let (mut senders, mut present) = (HashMap::new(), Vec::new());
-    let (ids, names) = (get_all(once, 20)?, get_all(once, 21)?);
-    let (avatars, are_present) = (get_all(once, 22)?, get_all::<Option<bool>>(once, 23)?);
-    for (((Db(id), username), avatar), is_present) in ids.zip(names).zip(avatars).zip(are_present) {
-        if is_present.is_some() {
-            present.push(id);
+        let Some(once) = once else { return Ok(None) };
+        let standing = standing_at(once, 13)?;
+        let (mut senders, mut present) = (HashMap::new(), Vec::new());
+        let (ids, names) = (get_all(once, 19)?, get_all(once, 20)?);
+        let (avatars, are_present) = (get_all(once, 21)?, get_all::<Option<Uuid>>(once, 22)?);
+        for (((Db(id), username), avatar), is_present) in ids.zip(names).zip(avatars).zip(are_present) {
+            if is_present.is_some() {
+                present.push(id);
+            }
+            senders.insert(id, UserBrief { id, username, avatar });
         }
-        senders.insert(id, UserBrief { id, username, avatar });
+        let mut reads = BTreeMap::new();
+        add_reads_at(once, 23, &mut reads)?;
+        let mut items = Vec::with_capacity(rows.len());
+        for row in rows {
+            let Some(id) = get_opt(row, 0)? else { continue };
+            let (seq, sender) = (get(row, 1)?, get(row, 2)?);
+            let sender: Option<&UserBrief> = senders.get(&sender);
+            let sender = sender.ok_or_else(|| sqlx::Error::Decode("a message without its sender".into()))?;
+            let message = message_of(row, 3, (id, self.conversation, seq), sender.clone())?;
+            items.push(MessageWithReads { reads: in_order(reads.remove(&seq)), message });
+        }
+        // From the edge on.
+        let is_forwards = matches!(self.range, MessageRange::After(_));
+        items.sort_unstable_by_key(
+            |item| if is_forwards { item.message.seq } else { u64::MAX - item.message.seq },
+        );
+        let sizes = items.iter().map(|item| item.message.content.len());
+        items.truncate(fitting(sizes, self.max_bytes).max(1));
+        if !is_forwards {
+            items.reverse();
+        }
+        let has_more = match (items.first(), items.last()) {
+            (Some(_), Some(last)) if is_forwards => last.message.seq < standing.last_seq,
+            (Some(first), Some(_)) => first.message.seq > 1,
+            _ => false,
+        };
+        let page = MessagePage { items, has_more, last_seq: standing.last_seq };
+        Ok(Some(Reading { standing, page, present }))
     }
-    let mut reads = BTreeMap::new();
-    add_reads_at(once, 24, &mut reads)?;
-    let mut messages = Vec::with_capacity(rows.len());
-    for row in rows {
-        let Some(sender) = get_opt::<UserId>(row, 3)? else { continue };
-        let sender =
-            senders.get(&sender).ok_or_else(|| sqlx::Error::Decode("a message without its sender".into()))?;
-        messages.push(message_of(row, 0, 4, sender.clone())?);
-    }
-    messages.sort_unstable_by_key(|message| message.seq);
-    let items: Vec<_> = messages
-        .into_iter()
-        .map(|message| MessageWithReads { reads: in_order(reads.remove(&message.seq)), message })
-        .collect();
-    let has_more = match (items.first(), items.last()) {
-        (Some(_), Some(last)) if is_forwards => last.message.seq < standing.last_seq,
-        (Some(first), Some(_)) => first.message.seq > 1,
-        _ => false,
-    };
-    let page = MessagePage { items, has_more, last_seq: standing.last_seq };
-    Ok(Some(Reading { standing, page, present }))
 }
 
 async fn messages_in(

@@ -21,7 +21,8 @@ pub(super) fn visit() -> Described {
     email["format"] = "email".into();
     let contact =
         [("name", sent(nullable_text("What to call them; cut to 100 characters."))), ("email", email)];
-    let mut user_id = text("What the website calls the user: 1 to 255 bytes of UTF-8, without control characters.");
+    let mut user_id =
+        text("What the website calls the user: 1 to 255 bytes of UTF-8, without control characters.");
     user_id["pattern"] = "^[^\\u0000-\\u001f\\u007f-\\u009f]*$".into();
     let user_id = sized(user_id, 1, 255);
     let hash = text("The HMAC-SHA256 of `userId` under `WIDGET_IDENTITY_SECRET`, in hexadecimal.");
