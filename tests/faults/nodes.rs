@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use priyo_core::Event;
-use priyo_tests::{Database, Mounted, PATIENCE, Person, Recorder, SharedStorage, Socket};
+use priyo_core::model::{Clock, ConversationId, UserId};
+use priyo_tests::{Database, Gate, Mounted, PATIENCE, Person, Recorder, SharedStorage, Socket};
 use serde_json::{Value, json};
 use tokio::sync::Barrier;
 use tokio::task::{JoinSet, yield_now};
@@ -113,6 +114,38 @@ async fn on_both_nodes_everyone_hears_every_message_once_and_in_order() {
         assert_eq!(told, (1..=last[node]).collect::<Vec<_>>(), "a host's own transport too");
     }
     assert_eq!(owner.history(&conversation).await.len() as u64, all + 3);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_is_taken_out_while_their_node_looks_at_what_others_did_is_told_once() {
+    let (database, looks) = (Database::new(), Arc::<Gate>::default());
+    let behind = database.beside_server().await;
+    let storage = SharedStorage::new(behind.clone()).holding("standings", looks.clone());
+    let node = Mounted::node(storage, &database, Arc::default()).await;
+    let (alice, bob, carol) =
+        (node.customer("alice").await, node.customer("bob").await, node.customer("carol").await);
+    let group = alice.starts_group_with(&[&bob, &carol]).await;
+    let (mut at_bob, mut at_carol) = (node.socket(&bob).await, node.socket(&carol).await);
+    for socket in [&mut at_bob, &mut at_carol] {
+        socket.must("conversation:join", group.clone()).await;
+    }
+    // It knows who listens, and asks whether they still may.
+    looks.reached().await;
+    alice.delete(format!("/api/conversations/{group}/participants/{}", bob.id)).await.expect(200);
+    let is_gone = |payload: &Value| payload["gone"] == true;
+    assert!(is_gone(&at_bob.next("conversation:updated").await));
+    looks.let_one_go();
+    // It has done what it found, and looks again.
+    looks.reached().await;
+    let heard = at_bob.heard_of("conversation:updated").await;
+    assert!(!heard.iter().any(is_gone), "{heard:?}");
+
+    // The control: whom another node takes out is told by such a look.
+    let (id, user) =
+        (ConversationId::from_uuid(group.parse().unwrap()), UserId::from_uuid(carol.id.parse().unwrap()));
+    behind.remove_participant(id, user, Clock::system().now()).await.unwrap();
+    looks.let_one_go();
+    while !is_gone(&at_carol.next("conversation:updated").await) {}
 }
 
 /// The control: where nobody listens, the transports of a node are told of what it stored itself, as it is stored. A

@@ -18,6 +18,33 @@ use priyo_core::storage::{
     VisitorRow,
 };
 use tokio::sync::Notify;
+use tokio::time::timeout;
+
+use crate::PATIENCE;
+
+/// Where calls wait until they are let through, one after the other.
+#[derive(Debug, Default)]
+pub struct Gate {
+    reached: Notify,
+    open: Notify,
+}
+
+impl Gate {
+    /// Waits until a call waits here, one that nobody has waited for yet.
+    pub async fn reached(&self) {
+        timeout(PATIENCE, self.reached.notified()).await.expect("nothing comes to the gate");
+    }
+
+    /// Lets one call through: the one that waits here, or else the next.
+    pub fn let_one_go(&self) {
+        self.open.notify_one();
+    }
+
+    async fn pass(&self) {
+        self.reached.notify_one();
+        self.open.notified().await;
+    }
+}
 
 /// A storage that tells of each call, by the name of the method, before it is made. What is told of it may count
 /// calls, fail them, or panic as a storage of somebody else's may. Cheap to clone; all clones are the same.
@@ -25,8 +52,8 @@ use tokio::sync::Notify;
 pub struct Hooked {
     storage: Arc<dyn Storage>,
     hook: Arc<dyn Fn(&'static str) -> Result<()> + Send + Sync>,
-    /// A call that waits, and for what.
-    held: Option<(&'static str, Arc<Notify>)>,
+    /// A call that waits, and where.
+    held: Option<(&'static str, Arc<Gate>)>,
     /// Whether it says that others use it too, and so leaves closing it to the last of them.
     is_shared: bool,
 }
@@ -40,14 +67,14 @@ impl Hooked {
         Self { storage, hook: Arc::new(hook), held: None, is_shared: false }
     }
 
-    /// Has one call wait until it is told to go on.
-    pub fn holding(self, call: &'static str, until: Arc<Notify>) -> Self {
-        Self { held: Some((call, until)), ..self }
+    /// Has the calls of one method wait at a gate.
+    pub fn holding(self, call: &'static str, at: Arc<Gate>) -> Self {
+        Self { held: Some((call, at)), ..self }
     }
 
     async fn call(&self, name: &'static str) -> Result<()> {
-        if let Some((_, until)) = self.held.as_ref().filter(|(held, _)| *held == name) {
-            until.notified().await;
+        if let Some((_, gate)) = self.held.as_ref().filter(|(held, _)| *held == name) {
+            gate.pass().await;
         }
         (self.hook)(name)
     }

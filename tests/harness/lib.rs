@@ -47,7 +47,7 @@ pub use cluster::Cluster;
 pub use counted::CountedStorage;
 pub use database::Database;
 pub use fingerprint::Fingerprint;
-pub use hooked::Hooked;
+pub use hooked::{Gate, Hooked};
 pub use memory::Memory;
 pub use mounted::{Mounted, Served, accounts};
 pub use people::{Person, Registry};

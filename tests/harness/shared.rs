@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use priyo_core::storage::{Storage, StorageError};
 
-use crate::Hooked;
+use crate::{Gate, Hooked};
 
 /// A storage that says that others use it too, which is true of its clones. Messages can be made unreadable in it.
 #[derive(Debug, Clone)]
@@ -28,6 +28,11 @@ impl SharedStorage {
             Ok(())
         });
         Self { storage: storage.shared(), unreadable }
+    }
+
+    /// Has the calls of one method wait at a gate.
+    pub fn holding(self, call: &'static str, at: Arc<Gate>) -> Self {
+        Self { storage: self.storage.holding(call, at), ..self }
     }
 
     /// The storage, for one of the engines.

@@ -5,17 +5,16 @@ use std::sync::Arc;
 use priyo_core::model::{ConversationKind, NewConversation, Origin, Registration, Role};
 use priyo_core::transport::socketio::SocketIoTransport;
 use priyo_core::{Accounts, ChatEngine};
-use priyo_tests::{ACCESS_SECRET, Database, Hooked, REFRESH_SECRET, Socket, uncounted};
+use priyo_tests::{ACCESS_SECRET, Database, Gate, Hooked, REFRESH_SECRET, Socket, uncounted};
 use serde_json::json;
 use tokio::net::TcpListener;
-use tokio::sync::Notify;
 
 #[tokio::test]
 async fn a_message_is_answered_while_the_one_after_it_is_looked_at() {
     let database = Database::new();
-    let let_go = Arc::new(Notify::new());
+    let gate = Arc::<Gate>::default();
     // A message with a file is looked at more closely than one without.
-    let storage = Hooked::new(database.storage().await, |_| Ok(())).holding("file", let_go.clone());
+    let storage = Hooked::new(database.storage().await, |_| Ok(())).holding("file", gate.clone());
     let sockets = SocketIoTransport::default();
     let engine = ChatEngine::builder(storage, Accounts::new(ACCESS_SECRET, REFRESH_SECRET));
     let engine = engine.limits(uncounted()).transport(Arc::new(sockets.clone())).build().await.unwrap();
@@ -40,7 +39,7 @@ async fn a_message_is_answered_while_the_one_after_it_is_looked_at() {
     let (number, answer) = socket.any_ack().await;
     assert_eq!((number, &answer["ok"]), (first, &json!(true)), "{answer}");
     // The control: the other one was held up until now.
-    let_go.notify_one();
+    gate.let_one_go();
     let (number, answer) = socket.any_ack().await;
     assert_eq!((number, &answer["error"]["code"]), (second, &json!("not_found")), "{answer}");
 }
