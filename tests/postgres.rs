@@ -3,6 +3,8 @@
 
 #[path = "postgres_storage/broken_off.rs"]
 mod broken_off;
+#[path = "postgres_storage/carrying.rs"]
+mod carrying;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};

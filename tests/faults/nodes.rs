@@ -1,6 +1,7 @@
 //! Two nodes on one storage that know nothing of each other: what one stores, the other is not told of.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use priyo_core::Event;
 use priyo_core::model::{Clock, ConversationId, UserId};
@@ -13,6 +14,8 @@ use tokio::time::Instant;
 const SENDERS: usize = 64;
 const LISTENERS: usize = 4;
 const SENDS: usize = 10;
+/// How soon a node notices what was ended at another one.
+const SOON: Duration = Duration::from_secs(5);
 
 /// Two nodes, and what each has told its transports.
 struct Nodes {
@@ -146,6 +149,22 @@ async fn who_is_taken_out_while_their_node_looks_at_what_others_did_is_told_once
     behind.remove_participant(id, user, Clock::system().now()).await.unwrap();
     looks.let_one_go();
     while !is_gone(&at_carol.next("conversation:updated").await) {}
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn whoever_becomes_a_customer_at_one_node_comes_back_as_that_at_the_other() {
+    let nodes = Nodes::start().await;
+    let (former, still) = (nodes.nodes[0].agent("former").await, nodes.nodes[0].agent("still").await);
+    let admin = nodes.nodes[0].admin("admin").await;
+    let mut at_former = nodes.nodes[1].socket(&former).await;
+    let mut at_still = nodes.nodes[1].socket(&still).await;
+    let change = json!({"role": "CUSTOMER"});
+    admin.patch(format!("/api/users/{}", former.id), change).await.expect(200);
+    let deadline = Instant::now() + SOON;
+    while !at_former.was_told_to_go() && at_former.came_by(deadline).await.is_some() {}
+    assert!(at_former.was_told_to_go(), "it goes on as an agent");
+    // The control: nobody else has to come back.
+    at_still.settle().await;
 }
 
 /// The control: where nobody listens, the transports of a node are told of what it stored itself, as it is stored. A

@@ -39,6 +39,7 @@ REFUSED = {
     "login": [400],  # The same.
     "changePassword": [400],  # The same.
     "visit": [400],  # The same.
+    "listAgents": [400],  # The same.
     "uploadFile": [400, 415],  # Bytes of a type that is not taken, names of fields that no browser would send.
     "downloadFile": [416],  # A part that the file does not have.
     "downloadUpload": [416],

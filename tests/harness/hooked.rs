@@ -186,6 +186,7 @@ passed_on! {
             state: InboxState, reader: UserId, after: Option<ConversationCursor>, limit: u32
         ) -> Page<InboxItem>;
         agents(part: &str, limit: u32) -> Vec<User>;
+        supports_of(agent: UserId) -> Vec<ConversationId>;
         claim_support(id: ConversationId, agent: UserId, at: Timestamp) -> Claim;
     }
 }

@@ -29,11 +29,11 @@ async fn visit(server: &TestServer, body: &Value) -> Value {
     answer.expect(200).json()
 }
 
-async fn visitor(server: &TestServer) -> Person {
+pub(crate) async fn visitor(server: &TestServer) -> Person {
     Person::visiting(server.wire.clone(), &visit(server, &json!({"name": "Vera"})).await)
 }
 
-async fn conversation(of: &Person) -> String {
+pub(crate) async fn conversation(of: &Person) -> String {
     let made = of.post_nothing("/api/widget/conversation").await.expect(201).json();
     made["conversation"]["id"].as_str().unwrap().to_owned()
 }
@@ -175,7 +175,7 @@ async fn those_who_answer_hear_of_everything_and_nobody_else_does() {
 }
 
 /// The next news of the inbox that are so. Of several changes at once the last is told.
-async fn until(socket: &mut priyo_tests::Socket, is_so: impl Fn(&Value) -> bool) -> Value {
+pub(crate) async fn until(socket: &mut priyo_tests::Socket, is_so: impl Fn(&Value) -> bool) -> Value {
     loop {
         let item = socket.next("inbox:updated").await["conversation"].clone();
         if is_so(&item) {

@@ -9,6 +9,7 @@ mod backlog;
 mod bad_input;
 mod conversations;
 mod expiry;
+mod former_agents;
 mod handshake;
 mod inbox;
 mod joining;

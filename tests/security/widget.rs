@@ -368,6 +368,44 @@ async fn the_next_one_at_a_shared_computer_finds_nothing_of_the_last() {
 }
 
 #[tokio::test]
+async fn whoever_is_disabled_gets_nobodys_conversation_and_loses_theirs_to_nobody() {
+    let server = ServerProcess::start_with(&Database::new(), &PROVEN[..1]).await;
+    let (wire, admin) = (&server.wire, server.admin("admin").await);
+    let disable = async |person: &Person| {
+        admin.patch(format!("/api/users/{}", person.id), json!({"disabled": true})).await.expect(200);
+    };
+    let (ann, _) = visitor(wire, json!({"identity": proof_of("ann")})).await;
+    disable(&ann).await;
+    let (nameless, token) = visitor(wire, json!({})).await;
+    let own = conversation(&nameless).await;
+    let as_ann = json!({"visitorToken": token["visitorToken"], "identity": proof_of("ann")});
+    assert_eq!(session(wire, as_ann).await.status, 401);
+    nameless.says(&own, "still mine").await;
+
+    disable(&nameless).await;
+    let as_bob = json!({"visitorToken": token["visitorToken"], "identity": proof_of("bob")});
+    let (bob, visited) = visitor(wire, as_bob).await;
+    assert_eq!(visited["conversation"], Value::Null);
+    assert_eq!(bob.get(format!("/api/messages/{own}")).await.status, 404);
+}
+
+#[tokio::test]
+async fn other_tabs_go_on_hearing_what_was_not_carried_over() {
+    let server = ServerProcess::start_with(&Database::new(), &PROVEN[..1]).await;
+    let (wire, agent) = (&server.wire, server.agent("agent").await);
+    // By their name they have an open one already.
+    conversation(&visitor(wire, json!({"identity": proof_of("ann")})).await.0).await;
+    let (nameless, token) = visitor(wire, json!({})).await;
+    let own = conversation(&nameless).await;
+    let mut other_tab = server.socket(&nameless).await;
+    other_tab.must("conversation:join", own.clone()).await;
+    visitor(wire, json!({"visitorToken": token["visitorToken"], "identity": proof_of("ann")})).await;
+    agent.post_nothing(format!("/api/inbox/{own}/claim")).await.expect(200);
+    agent.says(&own, "can I help?").await;
+    assert_eq!(other_tab.next("message:new").await["content"], "can I help?");
+}
+
+#[tokio::test]
 async fn there_are_no_routes_for_bots_and_webhooks() {
     let world = World::new().await;
     let watch = world.watch_stranger().await;

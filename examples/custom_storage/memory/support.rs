@@ -151,6 +151,14 @@ impl SupportStore for MemoryStorage {
         })
     }
 
+    async fn supports_of(&self, agent: UserId) -> Result<Vec<ConversationId>> {
+        self.run(|state| {
+            let is_taken_on =
+                |room: &&Room| room.support.is_some() && room.has(agent) && room.made.created_by != agent;
+            Ok(state.rooms.values().filter(is_taken_on).map(|room| room.made.id).collect())
+        })
+    }
+
     async fn claim_support(&self, id: ConversationId, agent: UserId, at: Timestamp) -> Result<Claim> {
         self.run(|state| {
             let Some(room) = state.rooms.get(&id) else { return Ok(Claim::NotFound) };

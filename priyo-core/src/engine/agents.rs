@@ -8,19 +8,19 @@ use crate::model::{ConnectionId, Role, UserId};
 
 /// The live connections of agents and administrators.
 #[derive(Debug, Default)]
-pub(super) struct Agents(Mutex<HashMap<ConnectionId, UserId>>);
+pub(super) struct Agents(Mutex<HashMap<ConnectionId, (UserId, Role)>>);
 
 impl Agents {
     /// Notes a connection, if it is an agent's.
     pub(super) fn note(&self, caller: &Caller) {
         if let Some(connection) = caller.connection_id.filter(|_| caller.role != Role::Customer) {
-            self.lock().insert(connection, caller.user_id);
+            self.lock().insert(connection, (caller.user_id, caller.role));
         }
     }
 
     /// Notes the connections of one who has become an agent.
-    pub(super) fn add(&self, user: UserId, connections: Vec<ConnectionId>) {
-        self.lock().extend(connections.into_iter().map(|connection| (connection, user)));
+    pub(super) fn add(&self, user: UserId, role: Role, connections: Vec<ConnectionId>) {
+        self.lock().extend(connections.into_iter().map(|connection| (connection, (user, role))));
     }
 
     /// Forgets a connection.
@@ -30,9 +30,19 @@ impl Agents {
 
     /// All of them, each once.
     pub(super) fn all(&self) -> Vec<UserId> {
-        let mut all: Vec<UserId> = self.lock().values().copied().collect();
+        let mut all: Vec<UserId> = self.lock().values().map(|(user, _)| *user).collect();
         all.sort_unstable();
         all.dedup();
+        all
+    }
+
+    /// The same, each with the most that one of their connections may.
+    pub(super) fn with_roles(&self) -> HashMap<UserId, Role> {
+        let mut all = HashMap::new();
+        for (user, role) in self.lock().values().copied() {
+            let most = all.entry(user).or_insert(role);
+            *most = role.max(*most);
+        }
         all
     }
 
@@ -41,7 +51,7 @@ impl Agents {
         !self.lock().is_empty()
     }
 
-    fn lock(&self) -> MutexGuard<'_, HashMap<ConnectionId, UserId>> {
+    fn lock(&self) -> MutexGuard<'_, HashMap<ConnectionId, (UserId, Role)>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -213,6 +213,7 @@ async fn announce(
                 Ok(Appended::Duplicate(message)) => {
                     // The first may have been stored by another node, or by a commit whose answer was lost.
                     sequencer.hint(message.conversation_id, message.seq);
+                    inbox_news.changed(message.conversation_id);
                     duplicate += 1;
                     Ok(Outcome::Sent(Sent { message: Arc::new(message), duplicate: true }))
                 }

@@ -121,9 +121,10 @@ impl ChatEngine {
     ///
     /// - [`Error::RoleRequired`] for a customer.
     /// - [`Error::NotFound`] when there is none, or none that the caller may see.
+    /// - [`Error::Forbidden`] for an agent who is not in a support conversation.
     pub async fn close_conversation(&self, caller: &Caller, id: ConversationId) -> Result<Conversation> {
         self.require(caller, CLOSERS, "close_conversation")?;
-        self.visible(caller, id).await?;
+        self.may_close(caller, id).await?;
         self.set_status(id, ConversationStatus::Closed).await
     }
 
@@ -133,11 +134,18 @@ impl ChatEngine {
     ///
     /// - [`Error::RoleRequired`] for a customer.
     /// - [`Error::NotFound`] when there is none, or none that the caller may see.
+    /// - [`Error::Forbidden`] for an agent who is not in a support conversation.
     /// - [`Error::DirectExists`] when the two have another open direct conversation.
     pub async fn reopen_conversation(&self, caller: &Caller, id: ConversationId) -> Result<Conversation> {
         self.require(caller, CLOSERS, "reopen_conversation")?;
-        self.visible(caller, id).await?;
+        self.may_close(caller, id).await?;
         self.set_status(id, ConversationStatus::Open).await
+    }
+
+    /// An agent sees every support conversation, and closes only those that they are in.
+    async fn may_close(&self, caller: &Caller, id: ConversationId) -> Result<()> {
+        let standing = self.visible(caller, id).await?;
+        if standing.is_participant || caller.is_admin() { Ok(()) } else { Err(self.denied_outside(caller)) }
     }
 
     /// Takes the caller out of a group, or an agent out of a support conversation. From then on they can read nothing of
@@ -155,7 +163,7 @@ impl ChatEngine {
         if standing.kind == ConversationKind::Direct {
             return Err(Error::Refused("Direct conversations cannot be left"));
         }
-        if standing.kind == ConversationKind::Support && caller.role == Role::Customer {
+        if standing.kind == ConversationKind::Support && standing.created_by == caller.user_id {
             return Err(Error::Refused("Support conversations cannot be left by their visitor"));
         }
         let user = caller.user_id;

@@ -79,6 +79,12 @@ impl ChatEngine {
             // The engine keeps accounts, so there is nothing that could fail.
             let _ = self.end_sessions(&ended);
         }
+        // They are few, and the only ones who may listen to what they are not in.
+        for (user, role) in self.inner.inbox_news.agents.with_roles() {
+            if unpanicked(storage.user(user)).await?.is_none_or(|now| now.role < role) {
+                let _ = self.send_back(user);
+            }
+        }
         Ok(())
     }
 

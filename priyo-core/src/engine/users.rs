@@ -89,7 +89,11 @@ impl ChatEngine {
                     } else if user.role < before.role {
                         engine.send_back(id)?;
                     } else if user.role > before.role {
-                        engine.inner.inbox_news.agents.add(id, engine.inner.presence.connections_of(id));
+                        let connections = engine.inner.presence.connections_of(id);
+                        engine.inner.inbox_news.agents.add(id, user.role, connections);
+                    }
+                    if user.disabled || user.role == Role::Customer {
+                        engine.give_back_all(id).await?;
                     }
                     Ok(user)
                 }
@@ -98,6 +102,15 @@ impl ChatEngine {
             }
         })
         .await
+    }
+
+    /// Takes one who does not answer visitors any more out of their conversations, so that others see who waits. If that
+    /// fails in the middle, asking for the same change again goes on with it.
+    async fn give_back_all(&self, user: UserId) -> Result<()> {
+        for id in self.inner.storage.supports_of(user).await? {
+            self.take_out(id, user).await?;
+        }
+        Ok(())
     }
 
     /// Closes the connections of a user so that those come back who may, as who they are now: what they listen to may

@@ -94,7 +94,9 @@ impl ChatEngine {
             let (visitor, visitor_token) = match (identity, known) {
                 (Some(identity), known) => {
                     let visitor = engine.identified(identity, &contact).await?;
-                    if let Some(known) = &known {
+                    // What one may not use oneself is not made another's, nor given to one who is not let in.
+                    let known = known.filter(|known| !known.user.disabled);
+                    if let Some(known) = known.as_ref().filter(|_| !visitor.user.disabled) {
                         engine.carry_over(known.user.id, visitor.user.id).await?;
                     }
                     (visitor, visitor_token.filter(|_| known.is_some()))
@@ -202,13 +204,23 @@ impl ChatEngine {
         };
         let _turn = self.inner.turns.of(open.id).await?;
         let carried = self.inner.storage.carry_support(from, to, self.now()).await;
-        if carried.is_ok() || is_unanswered(&carried) {
-            self.turn_out(open.id, from).await;
+        match &carried {
+            Ok(Some(conversation)) => {
+                self.turn_out(conversation.id, from).await;
+                self.tell(vec![from], &Event::ConversationGone(conversation.id));
+                self.tell_added(conversation, vec![to]);
+            }
+            Err(_) if is_unanswered(&carried) => {
+                self.turn_out_unsure(open.id, from).await;
+                self.tell_when_known(open.id, move |engine, conversation| {
+                    let Some(conversation) = conversation.filter(|one| one.has(to)) else { return };
+                    engine.tell_added(&conversation, vec![to]);
+                });
+            }
+            // There is an open one by that identity: both stay whose they are.
+            Ok(None) | Err(_) => {}
         }
-        if let Some(conversation) = carried? {
-            self.tell(vec![from], &Event::ConversationGone(conversation.id));
-            self.tell_added(&conversation, vec![to]);
-        }
+        carried?;
         Ok(())
     }
 

@@ -128,6 +128,9 @@ pub trait SupportStore: Send + Sync {
     /// those of one name by id.
     async fn agents(&self, part: &str, limit: u32) -> Result<Vec<User>>;
 
+    /// The support conversations that a user takes part in and that are not about them, open ones and closed ones.
+    async fn supports_of(&self, agent: UserId) -> Result<Vec<ConversationId>>;
+
     /// Makes a support conversation `agent`'s and brings them into it, if it is nobody's or theirs already. For one who
     /// comes, or comes back, what was sent in their absence is not unread.
     async fn claim_support(&self, id: ConversationId, agent: UserId, at: Timestamp) -> Result<Claim>;

@@ -233,6 +233,7 @@ faults! {
         AnyNumberOfThemIsOpen: of_many_that_a_visitor_opens_at_once_there_is_one;
         OpensSomebodyElses: what_is_carried_over_is_never_somebody_elses;
         NobodyWaits: a_visitor_waits_until_somebody_answers;
+        WhatIsClosedIsGivenBack: what_an_agent_has_taken_on_is_found_until_they_are_out_of_it;
         TheQueueKeepsWhatIsTakenOn: the_inbox_is_listed_by_state_and_walked_without_gap_or_repeat;
         AgentsComeAsTheyMay: those_who_answer_are_found_by_a_part_of_their_names;
         TheLastToClaimHasIt: of_many_who_claim_at_once_one_has_it;

@@ -94,6 +94,19 @@ impl SupportStore for Broken {
         Ok(agents)
     }
 
+    async fn supports_of(&self, agent: UserId) -> Result<Vec<ConversationId>> {
+        let mut all = self.memory().supports_of(agent).await?;
+        if self.has(Fault::WhatIsClosedIsGivenBack) {
+            let mut open = Vec::new();
+            for id in all {
+                let found = self.memory().conversation(id).await?;
+                open.extend(found.filter(Conversation::is_open).map(|one| one.id));
+            }
+            all = open;
+        }
+        Ok(all)
+    }
+
     async fn claim_support(&self, id: ConversationId, agent: UserId, at: Timestamp) -> Result<Claim> {
         let memory = self.memory();
         let item = memory.inbox_item(id, None).await?;

@@ -229,6 +229,27 @@ pub async fn what_is_carried_over_is_never_somebody_elses(store: &Store) {
     assert!(store.carry_support(from, to, at(0)).await.unwrap().is_none(), "it is closed");
 }
 
+pub async fn what_an_agent_has_taken_on_is_found_until_they_are_out_of_it(store: &Store) {
+    let (agent, other) = (account(store, "agent").await, account(store, "other").await);
+    let (one, two) = (visitor(store, 1).await, visitor(store, 2).await);
+    let (first, second) = (support(store, one).await, support(store, two).await);
+    super::fixtures::group(store, &[agent, other]).await;
+    assert_eq!(store.supports_of(agent).await.unwrap(), []);
+    for conversation in [first, second] {
+        claim(store, conversation, agent).await;
+    }
+    close(store, second).await;
+    let mut found = store.supports_of(agent).await.unwrap();
+    found.sort_unstable();
+    let mut both = [first, second];
+    both.sort_unstable();
+    assert_eq!(found, both);
+    assert_eq!(store.supports_of(other).await.unwrap(), []);
+    assert_eq!(store.supports_of(one).await.unwrap(), [], "it is about them");
+    store.remove_participant(first, agent, at(9)).await.unwrap();
+    assert_eq!(store.supports_of(agent).await.unwrap(), [second]);
+}
+
 pub async fn a_visitor_waits_until_somebody_answers(store: &Store) {
     let (id, agent) = (visitor(store, 1).await, account(store, "agent").await);
     let conversation = support(store, id).await;

@@ -12,7 +12,7 @@ use super::failure::Failure;
 use super::inbox;
 use super::listing::existing;
 use super::users::user_at;
-use super::values::{Db, Statement, get_opt, statements};
+use super::values::{Db, Statement, get, get_opt, statements};
 use crate::model::{
     Contact, Conversation, ConversationCursor, ConversationId, ConversationKind, InboxItem, InboxState, Page,
     Timestamp, User, UserBrief, UserId, VisitedPage, Visitor,
@@ -59,6 +59,9 @@ statements! {
                 WHERE direct_key = $1 AND direct_key IS NOT NULL AND status = 'OPEN'),
             (SELECT id FROM conversations
                 WHERE visitor_id = $2 AND visitor_id IS NOT NULL ORDER BY id DESC LIMIT 1))";
+    /// Whoever marks something as read holds this row, and not the conversation.
+    LOCK_CARRIED = "
+        SELECT user_id FROM participants WHERE conversation_id = $1 AND user_id = $2 FOR UPDATE";
     /// What they said refers to them as a participant, so the new one comes before and the old one goes after.
     CARRY_PARTICIPANT = "
         INSERT INTO participants
@@ -78,6 +81,9 @@ statements! {
         SELECT id, external_id, email, username, avatar, role, disabled, created_at_ms, last_seen_ms FROM users
         WHERE role <> 'CUSTOMER' AND NOT disabled AND strpos(lower(username), $1) > 0
         ORDER BY lower(username), id LIMIT $2";
+    TAKEN_ON = "
+        SELECT c.id FROM participants p JOIN conversations c ON c.id = p.conversation_id
+        WHERE p.user_id = $1 AND p.left_seq IS NULL AND c.visitor_id IS NOT NULL AND c.visitor_id <> $1";
     ASSIGNEE = "
         SELECT c.assignee_id, u.username, u.avatar FROM conversations c LEFT JOIN users u ON u.id = c.assignee_id
         WHERE c.id = $1 AND c.visitor_id IS NOT NULL";
@@ -118,8 +124,8 @@ impl SupportStore for PostgresStorage {
         });
         match newest.await? {
             None => Ok(None),
-            // What it is may change in between, but not whose.
-            Some(id) => conversations::read(self, id).await,
+            // It may be carried over to another one in between: then it is none of theirs any more.
+            Some(id) => Ok(conversations::read(self, id).await?.filter(|found| found.has(visitor))),
         }
     }
 
@@ -149,6 +155,14 @@ impl SupportStore for PostgresStorage {
             let agents = db.query(AGENTS).bind(part.clone()).bind(i64::from(*limit));
             let agents = agents.try_map(|row| user_at(&row, 0));
             Box::pin(async { Ok(agents.fetch_all(&mut db.inner).await?) })
+        })
+        .await
+    }
+
+    async fn supports_of(&self, agent: UserId) -> Result<Vec<ConversationId>> {
+        self.read(agent, |db, agent| {
+            let taken_on = db.query(TAKEN_ON).bind(Db(*agent)).try_map(|row| get(&row, 0));
+            Box::pin(async { Ok(taken_on.fetch_all(&mut db.inner).await?) })
         })
         .await
     }
@@ -248,6 +262,7 @@ async fn carry(
     if from == to || open_direct(db, &key(to)).await?.is_some() {
         return Ok(None);
     }
+    db.query(LOCK_CARRIED).bind(Db(id)).bind(Db(from)).execute(&mut db.inner).await?;
     for statement in [CARRY_PARTICIPANT, CARRY_COVERED, CARRY_READS, CARRY_MESSAGES] {
         db.query(statement).bind(Db(id)).bind(Db(from)).bind(Db(to)).execute(&mut db.inner).await?;
     }

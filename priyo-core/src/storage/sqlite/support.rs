@@ -89,6 +89,9 @@ statements! {
         SELECT id, external_id, email, username, avatar, role, disabled, created_at_ms, last_seen_ms FROM users
         WHERE role <> 'CUSTOMER' AND disabled = 0 AND username COLLATE NOCASE >= '' AND instr(lower(username), ?1) > 0
         ORDER BY username COLLATE NOCASE, id LIMIT ?2";
+    TAKEN_ON = "
+        SELECT c.id FROM participants p JOIN conversations c ON c.id = p.conversation_id
+        WHERE p.user_id = ?1 AND p.left_at_ms IS NULL AND c.visitor_id IS NOT NULL AND c.visitor_id <> ?1";
     ASSIGNEE = "SELECT assignee_id FROM conversations WHERE id = ?1 AND visitor_id IS NOT NULL";
     ASSIGN = "
         UPDATE conversations SET assignee_id = ?2, updated_at_ms = MAX(updated_at_ms, ?3) WHERE id = ?1";
@@ -173,6 +176,15 @@ impl SupportStore for SqliteStorage {
             let mut agents = db.prepare_cached(AGENTS)?;
             let agents = agents.query_map((part, limit), |row| user_at(row, 0))?;
             Ok(agents.collect::<rusqlite::Result<_>>()?)
+        })
+        .await
+    }
+
+    async fn supports_of(&self, agent: UserId) -> Result<Vec<ConversationId>> {
+        self.read(move |db| {
+            let mut taken_on = db.prepare_cached(TAKEN_ON)?;
+            let taken_on = taken_on.query_map([Db(agent)], |row| get(row, 0))?;
+            Ok(taken_on.collect::<rusqlite::Result<_>>()?)
         })
         .await
     }

@@ -12,6 +12,7 @@ use super::inbox::Inbox;
 use crate::auth::Caller;
 use crate::engine::{ChatEngine, WeakEngine};
 use crate::error::Error;
+use crate::events::Revocation;
 use crate::model::{ConnectionId, SessionId, UserId};
 use crate::transport::connection::Connection;
 
@@ -120,10 +121,17 @@ impl Session {
         engine.watch_token(&caller);
         self.open_inbox();
         // Its access may have ended between the handshake's check and its coming in, where nobody would find it.
-        if let Err(Error::InvalidToken | Error::UnknownUser) = engine.recheck(&caller).await {
-            self.hub().remove(self.connection_id());
-            self.end_soon(&socket);
-            let _ = socket.disconnect();
+        match engine.recheck(&caller).await {
+            Err(Error::InvalidToken | Error::UnknownUser) => {
+                self.hub().remove(self.connection_id());
+                self.end_soon(&socket);
+                let _ = socket.disconnect();
+            }
+            // Or it is somebody else by now, as far as what they may do goes: they come back as that.
+            Ok(now) if now.role != caller.role => {
+                self.hub().revoke(&Revocation::Expired(self.connection_id()));
+            }
+            Ok(_) | Err(_) => {}
         }
     }
 

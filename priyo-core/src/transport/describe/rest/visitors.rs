@@ -96,7 +96,11 @@ pub(super) fn people() -> Described {
         .says(
             "For an AGENT or ADMIN, to write to each other: agents and administrators who are not disabled.",
         )
-        .query("q", "A part of the username, without regard to ASCII case.", json!({ "type": "string" }))
+        .query(
+            "q",
+            "A part of the username, without regard to ASCII case: at most 254 bytes.",
+            json!({ "type": "string", "pattern": "^[^\\u0000]*$", "maxLength": 254 }),
+        )
         .answers(200, "As many as a list has by default.", answer)
         .fails(ErrorCode::Forbidden, NO_AGENT)
 }
