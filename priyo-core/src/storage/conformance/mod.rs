@@ -315,8 +315,8 @@ macro_rules! storage_conformance {
             a_message_of_its_visitor_opens_a_closed_one_and_no_other_does
             what_is_carried_over_is_as_if_it_had_been_so_from_the_start
             what_is_carried_over_is_never_somebody_elses
-            a_visitor_waits_until_somebody_answers
             what_an_agent_has_taken_on_is_found_until_they_are_out_of_it
+            a_visitor_waits_until_somebody_answers
             the_inbox_is_listed_by_state_and_walked_without_gap_or_repeat
             those_who_answer_are_found_by_a_part_of_their_names
             of_many_who_claim_at_once_one_has_it

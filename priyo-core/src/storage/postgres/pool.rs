@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use futures_util::future::join_all;
 use sqlx::Error as SqlError;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, sleep, timeout, timeout_at};
 
 use super::connection::{Connection, Connector};
@@ -26,6 +26,9 @@ const LIFETIME: Duration = Duration::from_secs(30 * 60);
 /// longest.
 const FIRST_PAUSE: Duration = Duration::from_millis(20);
 const LONGEST_PAUSE: Duration = Duration::from_millis(200);
+/// How long a new connection may take before one that is given back does as well: so much longer than it takes that
+/// there are as many as are needed, and not as few as will do.
+const UNUSUAL: Duration = Duration::from_millis(500);
 /// How long saying goodbye may take.
 const GOODBYE: Duration = Duration::from_millis(500);
 
@@ -45,6 +48,8 @@ pub(super) struct Pool {
     permits: Arc<Semaphore>,
     /// The one used last is at the end, and the next to be used: what is not needed gets old.
     idle: Mutex<Vec<Idle>>,
+    /// One was given back.
+    given_back: Notify,
     outage: Outage,
 }
 
@@ -68,7 +73,7 @@ impl Pool {
         let permits = Arc::new(Semaphore::new(bounds.connections.max(1) as usize));
         let now = Instant::now();
         let idle = Mutex::new(vec![Idle { db: first, opened: now, since: now }]);
-        Self { connector, bounds, permits, idle, outage: Outage::none(now) }
+        Self { connector, bounds, permits, idle, given_back: Notify::new(), outage: Outage::none(now) }
     }
 
     /// Gives a connection, once there is one to be had; at once none while the server answers nobody.
@@ -94,6 +99,7 @@ impl Pool {
         // Whoever gets the permit must find it.
         drop(idle);
         drop(permit);
+        self.given_back.notify_one();
     }
 
     /// Closes all that are not in use: the server has gone away.
@@ -162,6 +168,17 @@ impl Pool {
         None
     }
 
+    /// Waits for one that is given back, when making one takes unusually long.
+    async fn resort(&self) -> Idle {
+        sleep(UNUSUAL).await;
+        loop {
+            if let Some(one) = self.take_idle() {
+                return one;
+            }
+            self.given_back.notified().await;
+        }
+    }
+
     /// Gives a connection that is there, with when it was made, or makes one. A server that is being started again, or
     /// has no room for another one, is waited for; meanwhile one may be given back.
     async fn connection(&self, until: Instant) -> Result<(Connection, Option<Instant>), Failure> {
@@ -171,10 +188,13 @@ impl Pool {
                 return Ok((db, Some(opened)));
             }
             let by = until.min(Instant::now() + self.bounds.connect);
-            let error = match timeout_at(by, self.connector.connect()).await {
-                Ok(Ok(db)) => return Ok((db, None)),
-                Ok(Err(error)) => error,
-                Err(_) => return Err(Failure::TimedOut),
+            let error = tokio::select! {
+                made = timeout_at(by, self.connector.connect()) => match made {
+                    Ok(Ok(db)) => return Ok((db, None)),
+                    Ok(Err(error)) => error,
+                    Err(_) => return Err(Failure::TimedOut),
+                },
+                Idle { db, opened, .. } = self.resort() => return Ok((db, Some(opened))),
             };
             if !may_come_up(&error) || Instant::now() + pause >= until {
                 return Err(Failure::Connect(error));
