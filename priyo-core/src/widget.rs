@@ -15,7 +15,8 @@ pub struct Widget {
     pub greeting: Option<String>,
     /// The colour of buttons, as in CSS; the page decides when not given.
     pub accent: Option<String>,
-    /// The language of the widget, such as `de`; the page decides when not given.
+    /// The language of the first message, such as `de`; the visitor's own when not given. The widget's texts are in that
+    /// of its page.
     pub locale: Option<String>,
     /// Shared with the website's own server, which proves by it who a visitor is: at least 32 random bytes.
     pub identity_secret: Option<Vec<u8>>,

@@ -23,7 +23,7 @@ export interface Options {
   times?: Partial<Times>;
 }
 
-/** What is used of the platform. `addEventListener` is the window's: `online`, `offline`, `pagehide`, `storage`. */
+/** What is used of the platform. `addEventListener` is the window's: `online`, `offline`, `pageshow`. */
 export interface Globals {
   fetch: typeof fetch;
   WebSocket: typeof WebSocket;
@@ -257,8 +257,8 @@ export class Client {
   /**
    * Comes as a visitor of a website, the one of last time on this browser or a new one, and connects. Also to say
    * later who it is: `visit({ identity })`; that may be another user, with other handles, into whose conversation the
-   * one
-   * of now is carried over. While offline it gives what it gave last time on this browser, to the same visitor.
+   * one of now is carried over, with what was not sent yet. While offline it gives what it gave last time on this
+   * browser, to the same visitor. Fails with `aborted` when the visitor is forgotten meanwhile.
    */
   visit(visitor?: Visitor): Promise<Visit>;
 
@@ -269,8 +269,8 @@ export class Client {
   supportConversation(): Promise<Conversation>;
 
   /**
-   * Ends the login on the server and here, in all tabs, and forgets what was not sent. A visitor is forgotten: the next
-   * visit is another one's.
+   * Ends the login on the server and here, in all tabs, and forgets what was not sent. A visitor is forgotten at once,
+   * also one whom only an earlier page knew: the next visit is another one's.
    */
   logout(): Promise<void>;
 

@@ -87,11 +87,12 @@ export class Client extends Emitter {
   }
 
   async visit(visitor = {}) {
-    const { account, outbox } = this.#core;
-    const anonymous = account.isIdentified ? null : this.user;
+    const { account, link, outbox, page } = this.#core;
+    // Who it was until now, perhaps on an earlier page.
+    const before = page.get("visitor");
     this.visitor = await account.visit(visitor);
-    if (anonymous && anonymous.id !== this.user.id) outbox.adopt(anonymous);
-    this.#core.link.start();
+    if (before && !before.userId && before.user.id !== this.user.id) await outbox.adopt(before.user, this.visitor);
+    link.start();
     return this.visitor;
   }
 
@@ -103,8 +104,9 @@ export class Client extends Emitter {
 
   /** On a computer that others use too nothing may be left, not even what was not sent. */
   async logout() {
-    this.#core.outbox.clear();
-    await this.#core.account.logout();
+    const { account, outbox } = this.#core;
+    outbox.clear(!account.isLogin && this.isKnownVisitor);
+    await account.logout();
   }
 
   close() {
@@ -180,7 +182,6 @@ export class Client extends Emitter {
   }
 
   async #authorized(action) {
-    if (!this.user) throw new PriyoError("signed_out", "Nobody is signed in");
     const token = await this.#core.account.token();
     try {
       return await action(token);
@@ -230,23 +231,29 @@ class Account extends Emitter {
   /** The visitor's token for REST and sockets: one that a page can always ask for again is not kept. */
   #visit = null;
   #identity;
+  /** Changes with each end: what was asked before is of no use then. */
+  #turn = 0;
   user = null;
 
   constructor({ page }) {
     super();
     this.#page = page;
-    page.tabs?.addEventListener("message", ({ data: { account } }) => {
-      const look = () => account === this.#kind && this.#become(page.get(account)?.user ?? null);
-      if (account) setTimeout(look, SEEN);
+    page.tabs?.addEventListener("message", ({ data: { account, isOver } }) => {
+      if (isOver && account === this.#kind) this.#become(null);
+      else if (account) setTimeout(() => {
+        const kept = page.get(account);
+        // Another tab may be there as somebody else.
+        if (account !== this.#kind || !kept || kept.userId !== this.#identity?.userId) return;
+        this.#visit = null;
+        this.#become(kept.user);
+      }, SEEN);
     });
+    // A page that comes back as it was left has not heard of an end meanwhile.
+    page.hear("window", "pageshow", () => this.user && !page.get(this.#kind) && this.#become(null));
   }
 
-  get #isVisitor() {
-    return this.#kind === "visitor";
-  }
-
-  get isIdentified() {
-    return Boolean(this.#identity);
+  get isLogin() {
+    return this.#kind === "login";
   }
 
   async login(email, password) {
@@ -284,11 +291,14 @@ class Account extends Emitter {
 
   /** Two tabs that come at once are one visitor. */
   #open(details) {
+    const turn = this.#turn;
     return this.#page.alone("visitor", async () => {
       const visitorToken = this.#page.get("visitor")?.token ?? undefined;
       const body = { ...details, visitorToken };
       const { token, expiresIn, visitorToken: kept, ...visit } =
-        await call(this.#page, "POST", "/api/widget/session", { body });
+        await call(this.#page, "POST", "/api/widget/session", { body }).finally(() => {
+          if (turn !== this.#turn) throw new PriyoError("aborted");
+        });
       this.#identity = details.identity;
       this.#page.set("visitor", { token: kept, userId: details.identity?.userId, user: visit.user, visit });
       this.#visit = { accessToken: token, ...lifetime(expiresIn) };
@@ -306,6 +316,7 @@ class Account extends Emitter {
 
   /** A good access token, and not the one that was refused. */
   async token(refused) {
+    if (!this.user) throw new PriyoError("signed_out", "Nobody is signed in");
     const kept = this.#kept();
     if (kept && kept.accessToken !== refused && Date.now() < kept.renewAt) return kept.accessToken;
     this.#renewing ??= this.#renew(refused).finally(() => { this.#renewing = null; });
@@ -313,41 +324,44 @@ class Account extends Emitter {
   }
 
   #kept() {
-    return this.#isVisitor ? this.#visit : this.#page.get("login");
+    return this.isLogin ? this.#page.get("login") : this.#visit;
   }
 
   async #renew(refused) {
     try {
-      if (!this.#isVisitor) return await (await part("login")).refresh(this.#page, refused);
+      if (this.isLogin) return await (await part("login")).refresh(this.#page, refused);
       await this.#open({ identity: this.#identity });
       return this.#visit.accessToken;
     } catch (error) {
-      if (error.status !== 401) throw error;
+      // It may be over already, by another tab.
+      if (error.status !== 401 || !this.user) throw error;
       this.#end();
       throw new PriyoError("signed_out", error.message, 401);
     }
   }
 
-  #end() {
-    const kind = this.#kind;
+  #end(kind = this.#kind) {
     this.#page.remove(kind);
-    this.#visit = this.#identity = null;
     this.#become(null);
-    this.#page.tell({ account: kind });
+    this.#page.tell({ account: kind, isOver: true });
   }
 
-  /** Ends it here even when the server does not hear of it. */
+  /** Ends it here even when the server does not hear of it. A visitor's ends at once: the next one may come already. */
   async logout() {
-    const token = this.#kind && (await inTime(this.token(), 3_000));
-    if (!this.#kind) return;
-    this.#end();
+    // A visitor whom only an earlier page knew is forgotten too.
+    const kind = this.#kind ?? "visitor";
+    const token = this.isLogin ? await inTime(this.token(), 3_000) : this.#visit?.accessToken;
+    this.#end(kind);
     if (token) await call(this.#page, "POST", "/api/auth/logout", { token }).catch(() => {});
   }
 
   #become(user) {
     const before = this.user;
     this.user = user;
-    if (!user) this.#kind = null;
+    if (!user) {
+      this.#turn += 1;
+      this.#kind = this.#visit = this.#identity = null;
+    }
     if (user?.id !== before?.id) this.emit("user", before);
   }
 }

@@ -162,3 +162,39 @@ test("a phone shows the list or the conversation, and Back leads from one to the
   await inbox.row("A visitor").waitFor();
   inbox.assertNoFault();
 });
+
+test("whoever is at a button stays there while the page around it changes", async (t) => {
+  const own = await startServer(t);
+  const ada = await visitor(t, own, ADA);
+  const inbox = await agentAtInbox(t, browser, own, { viewport: { width: 1440, height: 900 } });
+  await inbox.open("Ada Lovelace");
+  const { page } = inbox;
+  const details = inbox.action("Details");
+  const close = inbox.about.getByRole("button", { name: "Close details" });
+  const places = [details, close, inbox.action("Claim"), inbox.about.getByRole("link", { name: "Shop" })];
+  for (const [at, place] of places.entries()) {
+    await place.focus();
+    await ada.write(`number ${at}`);
+    await inbox.row("Ada Lovelace").getByText(`number ${at}`).waitFor();
+    assert.ok(await place.evaluate((element) => element === document.activeElement), `number ${at}`);
+  }
+  await close.focus();
+  await page.keyboard.press("Enter");
+  await inbox.about.waitFor({ state: "hidden" });
+  assert.ok(await details.evaluate((element) => element === document.activeElement));
+  inbox.assertNoFault();
+});
+
+test("that a list could not be loaded is said once, and its button keeps the focus", async (t) => {
+  const own = await startServer(t);
+  const inbox = await agentAtInbox(t, browser, own);
+  await inbox.page.route("**/api/inbox?*", (route) => route.abort());
+  await inbox.goTo("Closed");
+  const again = inbox.page.getByRole("button", { name: "Try again" });
+  await again.focus();
+  await inbox.page.locator("#rows [role=alert]").evaluate((element) => { element.dataset.first = "yes"; });
+  await visitor(t, own, ADA);
+  await inbox.folder("Waiting").getByText("1").waitFor();
+  assert.equal(await inbox.page.locator("#rows [role=alert][data-first]").count(), 1);
+  assert.ok(await again.evaluate((element) => element === document.activeElement));
+});

@@ -137,6 +137,28 @@ test("a file that is too large is refused in words, and one that takes too long 
   assert.ok((await ada.history(ada.conversationId)).every(({ type }) => type === "TEXT"));
 });
 
+test("an upload that goes on leaves the button that stops it in place", async (t) => {
+  const { inbox } = await talking(t);
+  await inbox.page.evaluate(() => {
+    XMLHttpRequest.prototype.send = function send() {
+      globalThis.goOn = (loaded) => this.upload.onprogress({ loaded, total: 100 });
+    };
+  });
+  await inbox.page.locator("#thread input[type=file]").setInputFiles({ name: "slow.txt", mimeType: "text/plain", buffer: Buffer.from("x") });
+  await inbox.page.getByRole("button", { name: "Send", exact: true }).click();
+  const stop = inbox.message("slow.txt").getByRole("button", { name: "Stop" });
+  const first = await stop.elementHandle();
+  await until(inbox.page, () => globalThis.goOn);
+  for (const loaded of [20, 40]) {
+    await inbox.page.evaluate((share) => globalThis.goOn(share), loaded);
+    await until(inbox.page, (share) => document.querySelector("#log progress").value === share, loaded);
+  }
+  assert.ok(await first.evaluate((element) => element.isConnected));
+  await stop.click();
+  await inbox.message("slow.txt").waitFor({ state: "detached" });
+  inbox.assertNoFault();
+});
+
 test("a server that is killed loses nothing, and nothing comes twice", async (t) => {
   const { server, inbox, ada } = await talking(t);
   await inbox.write("before");

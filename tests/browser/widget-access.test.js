@@ -218,3 +218,17 @@ test("nothing moves for who asks for that", async (t) => {
   const moving = await widget.page.evaluate(() => document.querySelector("priyo-widget").shadowRoot.getAnimations().filter((one) => one.playState === "running").length);
   assert.equal(moving, 0);
 });
+
+test("a key that chooses a word sends nothing and closes nothing, also as Safari tells of it", async (t) => {
+  const { widget } = await scene(t);
+  const before = await widget.texts();
+  await widget.text.fill("にほん");
+  for (const how of [{ isComposing: true }, { keyCode: 229 }]) {
+    for (const key of ["Enter", "Escape"]) await widget.text.dispatchEvent("keydown", { key, bubbles: true, composed: true, cancelable: true, ...how });
+  }
+  assert.equal(await widget.panel.isVisible(), true);
+  assert.equal(await widget.text.inputValue(), "にほん");
+  assert.deepEqual(await widget.texts(), before);
+  await widget.text.press("Enter");
+  await widget.reaches("にほん", "sent");
+});

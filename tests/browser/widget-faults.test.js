@@ -1,6 +1,7 @@
 // What a visitor must not notice, or must be told: servers that die, networks that go away, refusals.
 
 import assert from "node:assert/strict";
+import { createHmac } from "node:crypto";
 import { after, test } from "node:test";
 import { agent, person } from "./harness/people.js";
 import { page, startSite } from "./harness/site.js";
@@ -95,6 +96,76 @@ test("a server that is away when the chat is opened says so, and it comes when t
   await widget.page.unroute("**/api/widget/session");
   await widget.panel.getByRole("button", { name: "Try again" }).click();
   await widget.text.waitFor();
+});
+
+test("a script that could not be loaded is tried again, under another name: some browsers keep the failure", async (t) => {
+  const server = await startServer(t);
+  const widget = await visitor(t, browser, site.show(`/${server.port}`, page(server)));
+  await widget.page.route("**/widget/app.js", (route) => route.abort());
+  const failed = widget.page.evaluate(() => new Promise((resolve) => Priyo.on("error", () => resolve())));
+  await widget.launcher.click();
+  await failed;
+  await widget.open();
+});
+
+test("who was here before sees what they write before the connection is there", async (t) => {
+  const { widget } = await scene(t);
+  let connect;
+  const connected = new Promise((resolve) => { connect = resolve; });
+  await widget.page.routeWebSocket(/socket\.io/, async (socket) => {
+    await connected;
+    socket.connectToServer();
+  });
+  await widget.page.reload();
+  await widget.write("Written at once");
+  await widget.reaches("Written at once", "sending");
+  connect();
+  await widget.reaches("Written at once", "sent");
+  await widget.shows(["Hello", "Written at once"]);
+});
+
+test("who one is can be said offline, and is known when the network is back", async (t) => {
+  const secret = "a secret that only the website's own server knows";
+  const { anna, server, widget, id } = await scene(t, { WIDGET_IDENTITY_SECRET: secret });
+  const who = { userId: "pia", name: "Pia", hash: createHmac("sha256", secret).update("pia").digest("hex") };
+  const context = widget.page.context();
+  await context.setOffline(true);
+  await widget.banner.getByText("You are offline; it will be sent.").waitFor();
+  const failed = widget.page.waitForEvent("requestfailed", (request) => request.url().endsWith("/api/widget/session"));
+  await widget.page.evaluate((one) => Priyo.identify(one), who);
+  await failed;
+  await widget.write("I am Pia");
+  await widget.reaches("I am Pia", "sending");
+  await context.setOffline(false);
+  await widget.reaches("I am Pia", "sent");
+
+  const phone = await visitor(t, browser, site.show(`/${server.port}`, page(server)));
+  await phone.page.evaluate((one) => Priyo.identify(one), who);
+  await phone.open();
+  await phone.shows(["Hello", "I am Pia"]);
+  assert.equal((await anna.history(id)).at(-1).content, "I am Pia");
+});
+
+test("a file that waits for the conversation to begin can be taken away", async (t) => {
+  const server = await startServer(t);
+  const widget = await visitor(t, browser, site.show(`/${server.port}`, page(server)));
+  await widget.open();
+  let begin;
+  const begun = new Promise((resolve) => { begin = resolve; });
+  await widget.page.route("**/api/widget/conversation", async (route) => {
+    await begun;
+    await route.continue();
+  });
+  await widget.sendFile({ name: "wrong.txt", mimeType: "text/plain", buffer: Buffer.from("the wrong one") });
+  await widget.log.getByText("wrong.txt").waitFor();
+  await widget.log.getByRole("button", { name: "Remove" }).click();
+  await widget.log.getByText("wrong.txt").waitFor({ state: "detached" });
+  begin();
+  await widget.write("Without the file");
+  await widget.reaches("Without the file", "sent");
+  const anna = await agent(t, server);
+  const id = await anna.claim();
+  assert.deepEqual((await anna.history(id)).slice(1).map((one) => one.content), ["Without the file"]);
 });
 
 test("a refused file says why, and can be taken away", async (t) => {

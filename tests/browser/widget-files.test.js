@@ -112,3 +112,11 @@ test("files can be chosen together, taken away again, and pasted", async (t) => 
   const history = (await anna.history(id)).slice(-2).map((one) => [one.fileName, one.content]);
   assert.deepEqual(history.sort(), [["b.txt", "Two files"], ["pasted.txt", ""]]);
 });
+
+test("what is needed to show a file could not be loaded: there is its name", async (t) => {
+  const { widget, anna, id } = await scene(t);
+  await widget.page.route("**/widget/files-*.js", (route) => route.abort());
+  const text = await anna.upload("label.txt", "This is a label.", "text/plain");
+  await anna.say(id, "", { type: "FILE", fileId: text.id });
+  await widget.log.locator(".bubble").getByText("label.txt").waitFor();
+});

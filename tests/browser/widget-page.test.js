@@ -29,6 +29,18 @@ test("the tag sets title, greeting, accent and side", async (t) => {
   assert.equal(left, 20);
 });
 
+test("an empty greeting is none, of the tag or of the server", async (t) => {
+  const silent = await startServer(t, { WIDGET_GREETING: "off" });
+  for (const [own, settings] of [[server, { greeting: "" }], [silent, {}]]) {
+    const widget = await visitor(t, browser, site.show("/silent", page(own, { settings })));
+    await widget.open();
+    assert.equal(await widget.log.locator(".greeting").isVisible(), false);
+    await widget.write("Hello");
+    await widget.reaches("Hello", "sent");
+    await widget.shows(["Hello"]);
+  }
+});
+
 test("it speaks the language of the tag, else of the page, else of the browser", async (t) => {
   const words = { de: "Nachricht schreiben …", es: "Escribe un mensaje…", bn: "একটি বার্তা লিখুন…", en: "Write a message …" };
   const cases = [
@@ -114,6 +126,75 @@ test("who is identified finds the conversation on another browser, and what was 
   await phone.shows(["Before I signed in", "After I signed in"]);
 });
 
+test("while one says who one is, what is on its way arrives where it was written, and what comes after in the other one", async (t) => {
+  const who = { userId: `nora-${Date.now()}`, name: "Nora" };
+  who.hash = hash(who.userId);
+  const phone = await visitor(t, browser, shop);
+  await phone.page.evaluate((one) => Priyo.identify(one), who);
+  await phone.open();
+  await phone.write("From the phone");
+  await phone.reaches("From the phone", "sent");
+
+  const widget = await visitor(t, browser, shop);
+  await widget.open();
+  await widget.write("Nobody yet");
+  await widget.reaches("Nobody yet", "sent");
+  await widget.page.evaluate((one) => {
+    Priyo.send("On its way");
+    Priyo.identify(one);
+    Priyo.close();
+    Priyo.open();
+    Priyo.send("As Nora");
+  }, who);
+  await phone.shows(["From the phone", "As Nora"]);
+  await widget.shows(["From the phone", "As Nora"]);
+  const anna = await agent(t, server);
+  const { conversations } = await anna.call("GET", "/api/inbox?state=unassigned");
+  const before = conversations.find((one) => one.lastMessage?.content === "On its way");
+  assert.notEqual(before.visitor.name, "Nora");
+});
+
+test("who says who they are while the first message begins the conversation takes it along", async (t) => {
+  const who = { userId: `ida-${Date.now()}`, name: "Ida" };
+  who.hash = hash(who.userId);
+  const widget = await visitor(t, browser, shop);
+  await widget.open();
+  let begin;
+  const begun = new Promise((resolve) => { begin = resolve; });
+  await widget.page.route("**/api/widget/conversation", async (route) => {
+    await begun;
+    await route.continue();
+  });
+  const asked = widget.page.waitForRequest("**/api/widget/conversation");
+  await widget.write("First of all");
+  await asked;
+  await widget.page.evaluate((one) => Priyo.identify(one), who);
+  begin();
+  await widget.write("As Ida");
+  await widget.reaches("As Ida", "sent");
+  await widget.shows(["First of all", "As Ida"]);
+  const phone = await visitor(t, browser, shop);
+  await phone.page.evaluate((one) => Priyo.identify(one), who);
+  await phone.open();
+  await phone.shows(["First of all", "As Ida"]);
+});
+
+test("the other tab, which has not said who it is, goes on with a conversation of its own", async (t) => {
+  const userId = `olga-${Date.now()}`;
+  const context = await newContext(t, browser);
+  const widget = await (await arrive(context, shop)).open();
+  await widget.write("Before I was Olga");
+  await widget.reaches("Before I was Olga", "sent");
+  const other = await (await arrive(context, shop)).open();
+  await other.shows(["Before I was Olga"]);
+  await widget.page.evaluate((one) => Priyo.identify(one), { userId, name: "Olga", hash: hash(userId) });
+  await other.shows([]);
+  await other.write("Whoever I am");
+  await other.reaches("Whoever I am", "sent");
+  await other.shows(["Whoever I am"]);
+  await widget.shows(["Before I was Olga"]);
+});
+
 test("a wrong hash is refused, and says so", async (t) => {
   const widget = await visitor(t, browser, shop);
   await widget.page.evaluate((one) => Priyo.identify(one), { userId: "mina", hash: hash("somebody else") });
@@ -145,6 +226,82 @@ test("after reset() the next visitor of a shared computer sees nothing of the on
   await next.page.goto(shop);
   await next.open();
   await next.shows([]);
+});
+
+test("what is called at once after reset() is of the next visitor", async (t) => {
+  const widget = await visitor(t, browser, shop);
+  await widget.open();
+  await widget.write("Of the one before");
+  await widget.reaches("Of the one before", "sent");
+  await widget.page.evaluate(() => { Priyo.reset(); Priyo.send("Of the next one"); Priyo.open(); });
+  await widget.reaches("Of the next one", "sent");
+  await widget.shows(["Of the next one"]);
+
+  const userId = `rosa-${Date.now()}`;
+  await widget.page.evaluate((who) => { Priyo.reset(); Priyo.identify(who); Priyo.open(); }, { userId, name: "Rosa", hash: hash(userId) });
+  await widget.shows([]);
+  await widget.write("I am Rosa");
+  await widget.reaches("I am Rosa", "sent");
+  const anna = await agent(t, server);
+  const { conversations } = await anna.call("GET", "/api/inbox?state=unassigned");
+  assert.equal(conversations.find((one) => one.lastMessage?.content === "I am Rosa").visitor.name, "Rosa");
+});
+
+test("a tab whose visitor is identified stays so when another tab comes without saying who", async (t) => {
+  const userId = `tara-${Date.now()}`;
+  const context = await newContext(t, browser);
+  const widget = await arrive(context, shop);
+  await widget.page.evaluate((one) => Priyo.identify(one), { userId, name: "Tara", hash: hash(userId) });
+  await widget.open();
+  await widget.write("I am Tara");
+  await widget.reaches("I am Tara", "sent");
+  const other = await (await arrive(context, shop)).open();
+  await other.write("I am nobody");
+  await other.reaches("I am nobody", "sent");
+  await widget.write("I am still Tara");
+  await widget.reaches("I am still Tara", "sent");
+  await widget.shows(["I am Tara", "I am still Tara"]);
+  await other.shows(["I am nobody"]);
+});
+
+test("reset() forgets the visitor in every tab: who it was, what was being written, and what is shown", async (t) => {
+  const userId = `uma-${Date.now()}`;
+  const context = await newContext(t, browser);
+  const come = async () => {
+    const tab = await arrive(context, shop);
+    await tab.page.evaluate((one) => Priyo.identify(one), { userId, name: "Uma", hash: hash(userId) });
+    return tab.open();
+  };
+  const widget = await come();
+  await widget.write("I am Uma");
+  await widget.reaches("I am Uma", "sent");
+  const other = await come();
+  await other.shows(["I am Uma"]);
+  await other.text.fill("a draft");
+  await widget.page.evaluate(() => Priyo.reset());
+  await other.panel.waitFor({ state: "hidden" });
+  await other.open();
+  assert.equal(await other.text.inputValue(), "");
+  await other.shows([]);
+  await other.write("I am not Uma");
+  await other.reaches("I am not Uma", "sent");
+  const anna = await agent(t, server);
+  const { conversations } = await anna.call("GET", "/api/inbox?state=unassigned");
+  assert.notEqual(conversations.find((one) => one.lastMessage?.content === "I am not Uma").visitor.name, "Uma");
+});
+
+test("a page that the browser had put aside does not show a visitor who was forgotten meanwhile", async (t) => {
+  const widget = await visitor(t, browser, shop);
+  await widget.open();
+  await widget.write("Forget me");
+  await widget.reaches("Forget me", "sent");
+  await widget.page.evaluate(() => {
+    localStorage.clear();
+    dispatchEvent(new PageTransitionEvent("pageshow", { persisted: true }));
+  });
+  await widget.panel.waitFor({ state: "hidden" });
+  await widget.open();
+  await widget.shows([]);
 });
 
 test("reset() forgets the visitor also on a page where nothing was loaded yet", async (t) => {

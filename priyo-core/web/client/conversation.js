@@ -41,11 +41,11 @@ export class Conversation extends Emitter {
 
   get messages() {
     if (this.#shown) return this.#shown;
-    const keys = new Set(this.#list.slice(-PAGE).map((message) => message.key));
-    const accepted = [...this.#accepted.values()].sort((one, other) => one.seq - other.seq);
-    for (const { key } of accepted) keys.add(key);
+    // What was accepted late may be older than the list.
+    const placed = [...this.#list, ...this.#accepted.values()].sort((one, other) => one.seq - other.seq);
+    const keys = new Set(placed.slice(-PAGE).map(({ key }) => key));
     const pending = this.#core.outbox.messages(this.id).filter(({ key }) => !keys.has(key));
-    this.#shown = [...this.#list, ...accepted, ...pending];
+    this.#shown = [...placed, ...pending];
     return this.#shown;
   }
 
@@ -104,9 +104,8 @@ export class Conversation extends Emitter {
   }
 
   unfollow() {
-    if (this.#isReady && this.#core.link.socket) {
-      this.#core.link.ask("conversation:leave", this.id).catch(() => {});
-    }
+    // It may be joining.
+    this.#core.link.ask("conversation:leave", this.id).catch(() => {});
     this.#forget(new PriyoError("aborted"));
   }
 
@@ -148,10 +147,11 @@ export class Conversation extends Emitter {
         await inTime(outbox.settle(this.id), page.times.ack).catch(() => {});
         if (!this.view) await client.conversations.get(this.id);
         if (this.#first === null) await this.#begin();
+        if (this.#first === null) continue;
         if (way) await this.#join(way);
         else await (await part("poll")).ask(this.#core, this);
-        // What came over another connection is not the end of it.
-        if (!this.isFollowed || way !== link.socket) continue;
+        // What came over another connection is not the end of it, nor what came for a following that is over.
+        if (this.#first === null || way !== link.socket) continue;
         this.#isReady = true;
         for (const { resolve } of this.#waiting.splice(0)) resolve();
         this.touch();
@@ -175,21 +175,22 @@ export class Conversation extends Emitter {
   async #begin() {
     // Asked first: what is sent meanwhile is in the page, and counts there.
     const counts = await this.#core.unreadCounts();
-    const query = { limit: Math.min(this.#history, PAGE) || 1 };
+    const history = this.#history;
+    const query = { limit: Math.min(history, PAGE) || 1 };
     const { messages, hasMore } = await this.#core.client.request("GET", this.path, { query });
-    if (!this.isFollowed) return;
-    const shown = this.#history ? messages : [];
+    // Somebody wants more of it, or none any more.
+    if (!this.isFollowed || history !== this.#history) return;
+    const shown = history ? messages : [];
     this.#first = shown[0]?.seq ?? (messages.at(-1)?.seq ?? 0) + 1;
-    this.#list = shown.map((wire) => this.#message(wire));
-    for (const { id } of shown) this.#accepted.delete(id);
-    const isAll = this.#history && !hasMore;
+    this.#list = shown.map((wire) => this.#listed(wire));
+    const isAll = history && !hasMore;
     this.#unreadBefore = isAll ? 0 : Math.max(0, (counts[this.id] ?? 0) - countUnread(this.#list));
     this.touch();
   }
 
   /** Only the answer that says that there is no more makes the server send what comes next. */
   async #join(socket) {
-    for (let hasMore = true; hasMore && this.isFollowed;) {
+    for (let hasMore = true; hasMore && this.#first !== null;) {
       const answer = await socket.ask("conversation:join", { conversationId: this.id, after: this.have });
       this.take(answer.messages);
       ({ hasMore } = answer);
@@ -203,7 +204,7 @@ export class Conversation extends Emitter {
     const { messages } = await this.#core.client.request("GET", this.path, { query });
     // Asked for twice at once, or forgotten meanwhile.
     if (before !== this.#first || !messages.length) return 0;
-    const older = messages.map((wire) => this.#message(wire));
+    const older = messages.map((wire) => this.#listed(wire));
     this.#list.unshift(...older);
     this.#first = older[0].seq;
     this.#unreadBefore = this.hasOlder ? Math.max(0, this.#unreadBefore - countUnread(older)) : 0;
@@ -234,6 +235,13 @@ export class Conversation extends Emitter {
       }
     }
     return true;
+  }
+
+  /** What is in the list needs no other place. */
+  #listed(wire) {
+    const message = this.#message(wire);
+    this.#accepted.delete(wire.id);
+    return message;
   }
 
   #message(wire) {
@@ -353,14 +361,11 @@ export class Conversation extends Emitter {
 
   /** The server has it. Its place in the list is told by what comes before it. */
   accepted(key, wire) {
-    this.#accepted.set(wire.id, { key });
-    const message = Object.freeze({ ...this.#message(wire), key });
     const at = wire.seq - this.#first;
-    if (this.#first !== null && this.#list[at]?.id === wire.id) {
-      this.#accepted.delete(wire.id);
+    if (this.#list[at]?.id === wire.id) {
       this.#list[at] = Object.freeze({ ...this.#list[at], key });
     } else {
-      this.#accepted.set(wire.id, message);
+      this.#accepted.set(wire.id, Object.freeze({ ...this.#message(wire), key }));
       // Nothing will bring it: there is no socket, or it is not heard. It is known now, that is enough.
       if (this.isFollowed && !this.#core.link.socket) this.catchUp().catch(() => {});
     }

@@ -21,6 +21,11 @@ export function refresh(page, refused) {
     try {
       const body = { refreshToken: before.refreshToken };
       const { tokens } = await call(page, "POST", "/api/auth/refresh", { body });
+      // Whoever has signed out meanwhile stays out: others may use this computer.
+      if (page.get("login")?.user.id !== before.user.id) {
+        call(page, "POST", "/api/auth/logout", { token: tokens.accessToken }).catch(() => {});
+        throw new PriyoError("signed_out", "The login is over");
+      }
       keep(page, tokens, before.user);
       // Who waits for its turn must find them.
       await sleep(SEEN);

@@ -44,7 +44,11 @@ export class Outbox extends Emitter {
     page.tabs?.addEventListener("message", ({ data: { entry, message, isGone } }) => {
       if (!entry || entry.userId !== this.#user?.id) return;
       if (isGone) this.#entries.delete(entry.key);
-      else this.#entries.set(entry.key, entry);
+      else {
+        this.#entries.set(entry.key, entry);
+        // The tab that it comes from may be closed by then.
+        setTimeout(() => core.link.isUp && this.flush(entry.conversationId), page.times.ack);
+      }
       this.#tell(entry, message);
     });
   }
@@ -63,12 +67,17 @@ export class Outbox extends Emitter {
     return `out:${userId}:${key}`;
   }
 
-  /** An anonymous visitor is known now. What was on its way already stays with who has sent it. */
-  adopt(before) {
-    for (const entry of this.#page.all(`out:${before.id}:`)) {
-      if (entry.isTried) continue;
-      this.#page.remove(this.#name(entry));
-      this.#begin(this.#put({ ...entry, userId: this.#user.id }));
+  /**
+   * An anonymous visitor is known now, perhaps with another conversation or none. What was on its way already stays
+   * with who has sent it.
+   */
+  async adopt(before, visit) {
+    const entries = this.#page.all(`out:${before.id}:`).filter(({ isTried }) => !isTried);
+    if (entries.length) visit.conversation ??= (await this.#core.client.supportConversation()).view;
+    for (const entry of entries) {
+      this.#remove(entry);
+      const conversationId = visit.conversation.id;
+      this.#begin(this.#put({ ...entry, userId: this.#user.id, conversationId }));
     }
   }
 
@@ -154,9 +163,10 @@ export class Outbox extends Emitter {
     if (entry) this.#remove(entry);
   }
 
-  /** Forgets everything of this user. */
-  clear() {
-    for (const key of [...this.#entries.keys()]) this.discard(key);
+  /** Forgets everything of this user; of a visitor also what earlier pages have left, under whatever name. */
+  clear(isVisitor) {
+    for (const key of this.#entries.keys()) this.discard(key);
+    if (isVisitor) for (const entry of this.#page.all("out:")) this.#page.remove(this.#name(entry));
   }
 
   async #upload(key, { file, stop: { signal } }) {

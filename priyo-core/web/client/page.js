@@ -68,16 +68,16 @@ export class Page {
 
   constructor({ url, storage, scope, globals, times }) {
     this.url = new URL(url ?? "..", url ? globalThis.location?.href : import.meta.url).href.replace(/\/+$/, "");
+    server = `${this.url}/client.js`;
     this.scope = scope ?? `priyo:${this.url}:`;
     this.times = { ...TIMES, ...times };
     this.#globals = globals;
     try {
       this.#storage = storage ?? globalThis.localStorage;
+      this.tabs = new (this.global("BroadcastChannel"))(this.scope);
     } catch {
-      // A page whose storage is blocked throws at the very name.
+      // A page whose storage is blocked throws at the very name, and other tabs are of no use to it.
     }
-    const Channel = this.global("BroadcastChannel");
-    this.tabs = Channel && new Channel(this.scope);
   }
 
   global(name) {
@@ -135,7 +135,13 @@ export class Page {
    */
   async alone(name, action) {
     const { locks } = this.global("navigator") ?? {};
-    return locks ? locks.request(this.scope + name, action) : action();
+    try {
+      if (locks) return await locks.request(this.scope + name, action);
+    } catch (error) {
+      // No locks where storage is blocked.
+      if (error.name !== "SecurityError") throw error;
+    }
+    return action();
   }
 
   /** The wait before one more try: grows, and differs, so that those who lost a server do not all come at once. */
@@ -170,10 +176,17 @@ const parts = {
   poll: () => import("./poll.js"),
 };
 
+/** The server of the page that was made last, and what was loaded of it. */
+let server;
+const loaded = {};
+
 /** Loads a part. */
 export async function part(name) {
   try {
-    return await parts[name]();
+    // Some browsers never try an import again that has failed once: it begins when there is a way to the server.
+    if (!loaded[name]) await fetch(server, { method: "HEAD", mode: "no-cors", cache: "no-store" });
+    loaded[name] = await parts[name]();
+    return loaded[name];
   } catch (error) {
     throw new PriyoError("offline", error.message);
   }

@@ -20,7 +20,10 @@ export class About {
 
   draw(row) {
     const isShown = Boolean(row) && this.#app.aboutIsOpen;
+    const focused = this.#box.contains(document.activeElement) && nameOf(document.activeElement);
     this.#box.hidden = !isShown;
+    // The focus must not fall to the page's start.
+    if (!isShown && focused) this.#app.thread.focusDetails();
     if (!isShown) return;
     const signature = JSON.stringify(row);
     if (signature === this.#drawn) return;
@@ -31,6 +34,8 @@ export class About {
       this.#face(row), make("div", { class: "buttons" }, this.#app.thread.actions(row)), row.type === "SUPPORT" && visitor(row), this.#people(row), this.#facts(row),
     ];
     this.#box.replaceChildren(...parts.filter(Boolean));
+    const places = [...this.#box.querySelectorAll("a, button")];
+    if (focused) (places.find((one) => nameOf(one) === focused) ?? places[0]).focus();
   }
 
   #face(row) {
@@ -71,6 +76,9 @@ export class About {
     });
   }
 }
+
+/** Of a button or a link. */
+const nameOf = (element) => element.getAttribute("aria-label") ?? element.textContent;
 
 function visitor(row) {
   const { name, email, page } = row.visitor ?? {};

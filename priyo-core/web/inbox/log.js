@@ -1,7 +1,7 @@
 // The messages of the open conversation, and where in them the reader is.
 
 import { icon, make } from "./dom.js";
-import { drawMessage } from "./message.js";
+import { drawMessage, isUploading, moveBar } from "./message.js";
 import { problemText } from "./problems.js";
 import { dayText } from "./time.js";
 
@@ -104,7 +104,15 @@ export class Log {
   #message(message, around) {
     const shape = Object.values(around).join();
     const drawn = this.#drawn.get(message.key);
-    if (drawn?.message === message && drawn.shape === shape) return drawn.element;
+    if (drawn?.shape === shape) {
+      if (drawn.message === message) return drawn.element;
+      // A button that is made anew while it is pressed is never pressed.
+      if (isUploading(drawn.message) && isUploading(message)) {
+        drawn.message = message;
+        moveBar(drawn.element, message);
+        return drawn.element;
+      }
+    }
     const element = drawMessage(this.#handle, message, around);
     this.#drawn.set(message.key, { message, shape, element });
     return element;

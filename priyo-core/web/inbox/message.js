@@ -58,8 +58,19 @@ function drawImage(handle, message, name) {
   return link;
 }
 
+export const isUploading = (message) => hasFile(message) && !message.fileUrl && message.state === "sending";
+
+const shareOf = ({ progress = 0 }) => Math.round(progress * 100);
+
+/** Shows how far an upload is, in the message as it is drawn. */
+export function moveBar(element, message) {
+  const bar = element.querySelector("progress");
+  bar.value = shareOf(message);
+  bar.textContent = `${bar.value} %`;
+}
+
 function drawUpload(handle, message, name) {
-  const share = Math.round((message.progress ?? 0) * 100);
+  const share = shareOf(message);
   return make("div", { class: "file-card" }, icon("file"),
     make("span", {}, make("bdi", { class: "file-name" }, name),
       message.state === "sending" &&

@@ -29,7 +29,10 @@ export class Notify {
     navigator.locks?.request("priyo-inbox:sound", { signal }, () => {
       this.#speaks = true;
       return new Promise((resolve) => signal.addEventListener("abort", resolve));
-    }).catch(() => {});
+    }).catch(({ name }) => {
+      // No locks where storage is blocked.
+      this.#speaks = name === "SecurityError";
+    });
     this.#speaks = !navigator.locks;
     this.#draw();
   }

@@ -5,17 +5,21 @@ import { FOLDERS, folderNamed, holds, newestFirst } from "./folders.js";
 const PAGE = 30;
 // Joining has a price on both sides; who has more open at once sees their counts at the next reading.
 const FOLLOWED_MAX = 60;
+// Where no socket goes through, nothing tells of the queue.
+const POLL_MS = 15_000;
 
 export class Queue extends EventTarget {
   #client;
   #rows = new Map();
   #pages = new Map(FOLDERS.map(({ name }) => [name, { state: "new", cursor: null }]));
+  /** What is heard of: its handle, and what ends the hearing. */
   #followed = new Map();
-  /** For each list that is being read: what came meanwhile, by conversation. The list may be older. */
+  /** For each list that is being read: what came meanwhile, by conversation and by person. The list may be older. */
   #readings = new Set();
   #stops = [];
   #told = false;
   #open;
+  #timer;
 
   /** @param me the user's id */
   constructor(client, me) {
@@ -35,9 +39,11 @@ export class Queue extends EventTarget {
     hear("message:new", (message) => this.#arrived(message));
     hear("user:status", ({ userId, isOnline }) => this.#status(userId, isOnline));
     hear("resync", () => this.reload());
+    this.#timer = setInterval(() => client.polling && this.page("waiting").state !== "loading" && this.reload(), POLL_MS);
   }
 
   close() {
+    clearInterval(this.#timer);
     for (const stop of this.#stops) stop();
   }
 
@@ -50,10 +56,10 @@ export class Queue extends EventTarget {
     return [...this.#rows.values()].filter((row) => holds(folder, row, this.me)).sort(newestFirst);
   }
 
-  /** `new`, `loading`, `ready` or `failed`; with `error` and whether there is `more`. */
+  /** `new`, `loading`, `ready` or `failed`; with `error`, whether it `wasRead` before, and whether there is `more`. */
   page(folder) {
-    const { state, cursor, error } = this.#pages.get(folder);
-    return { state, error, more: cursor !== null };
+    const { state, cursor, error, wasRead } = this.#pages.get(folder);
+    return { state, error, wasRead, more: cursor !== null };
   }
 
   /** How many of a folder's conversations want to be seen; with a sign that there may be more. */
@@ -64,7 +70,7 @@ export class Queue extends EventTarget {
   }
 
   unread(row) {
-    const handle = this.#followed.get(row.id);
+    const handle = this.#followed.get(row.id)?.handle;
     return handle?.isReady ? handle.unread : row.unreadCount ?? 0;
   }
 
@@ -89,9 +95,10 @@ export class Queue extends EventTarget {
   /** Reads again what is shown, since events may have been missed. What is there stays on the page meanwhile. */
   async reload() {
     const known = FOLDERS.map(({ name }) => name).filter((name) => this.#pages.get(name).state !== "new");
-    const readings = known.map((name) => this.#begin(name, { state: "loading", cursor: null }));
+    const { wasRead } = this.page("waiting");
+    const readings = known.map((name) => this.#begin(name, { state: "loading", cursor: null, error: this.page(name).error }));
     const news = this.#listen();
-    const answers = await Promise.allSettled(known.map((name) => this.#read(name, null)));
+    const answers = await Promise.allSettled(known.map((name) => this.#readAgain(name)));
     this.#readings.delete(news);
     const before = this.#rows;
     this.#rows = new Map();
@@ -101,15 +108,17 @@ export class Queue extends EventTarget {
       const isLast = this.#pages.get(name) === readings[index];
       if (isLast && value) for (const row of value.rows) this.#keepRead(row, news);
       else for (const row of before.values()) if (holds(name, row, this.me)) this.#keep(row);
-      if (isLast) this.#pages.set(name, value ? { state: "ready", cursor: value.cursor } : { state: "failed", cursor: null, error });
+      if (isLast) this.#begin(name, value ? { state: "ready", cursor: value.cursor } : { state: "failed", cursor: null, error });
     });
-    for (const id of news.keys()) if (before.has(id) && !this.#rows.has(id)) this.#keep(before.get(id));
+    for (const id of news.rows.keys()) if (before.has(id) && !this.#rows.has(id)) this.#keep(before.get(id));
     const open = before.get(this.#open);
     if (open && !this.#rows.has(this.#open)) {
       this.#rows.set(this.#open, open);
       this.#look(this.#open);
     }
+    for (const id of [...this.#followed.keys()]) if (!this.#rows.has(id)) this.#unfollow(id);
     this.#tell();
+    if (wasRead) for (const row of this.in("waiting")) if (!before.has(row.id)) this.#tellNew(row);
   }
 
   /** Keeps the conversation that is open, and gets it where no list that was read has it. */
@@ -120,12 +129,16 @@ export class Queue extends EventTarget {
 
   /** It comes without what the queue adds: whoever answers takes part in it. */
   async #look(id) {
+    const news = this.#listen();
     try {
       const view = await this.#client.conversations.get(id);
       const assignee = view.participants.find(({ role }) => role !== "CUSTOMER") ?? null;
-      this.put({ ...this.#rows.get(id), ...view, ...(view.type === "SUPPORT" && { assignee }) });
+      const row = this.#renewed({ ...this.#rows.get(id), ...view, ...(view.type === "SUPPORT" && { assignee }) }, news);
+      if (row) this.put(row);
     } catch {
       // The conversation itself says what is wrong with it.
+    } finally {
+      this.#readings.delete(news);
     }
   }
 
@@ -136,29 +149,29 @@ export class Queue extends EventTarget {
     this.#note(row.id, row);
     this.#keep(row);
     this.#tell();
-    if (isNew) this.dispatchEvent(new CustomEvent("new", { detail: this.#rows.get(row.id) }));
+    if (isNew) this.#tellNew(this.#rows.get(row.id));
   }
 
   /** Changes some of what is known of a conversation. */
   change(id, fields) {
     this.#note(id, fields);
-    const row = this.#rows.get(id);
-    if (!row) return;
-    this.#rows.set(id, { ...row, ...fields });
+    if (!this.#rows.has(id)) return;
+    this.#keep({ id, ...fields });
     this.#tell();
   }
 
   /** Forgets one that is not to be seen any more. */
   drop(id) {
-    this.#followed.get(id)?.unfollow();
-    this.#followed.delete(id);
-    for (const news of this.#readings) news.set(id, null);
+    this.#unfollow(id);
+    for (const { rows } of this.#readings) rows.set(id, null);
     if (this.#rows.delete(id)) this.#tell();
   }
 
-  /** Hears no more of a conversation, unless its row does. */
+  /** It is not open any more: hears no more of it, unless its row does. */
   letGo(handle) {
-    if (this.#followed.get(handle.id) !== handle) handle.unfollow();
+    const { id } = handle;
+    if (this.#followed.get(id)?.handle !== handle) handle.unfollow();
+    else if (!this.#isOwn(this.#rows.get(id))) this.#unfollow(id);
   }
 
   /** Everybody who takes part in something that is known here. */
@@ -189,6 +202,7 @@ export class Queue extends EventTarget {
   }
 
   #begin(folder, page) {
+    page.wasRead = page.state === "ready" || this.#pages.get(folder).wasRead;
     this.#pages.set(folder, page);
     this.#tell();
     return page;
@@ -211,6 +225,19 @@ export class Queue extends EventTarget {
     return { rows, cursor };
   }
 
+  /** As many as are shown: whoever has scrolled down stays there. */
+  async #readAgain(folder) {
+    const rows = [];
+    const count = this.in(folder).length;
+    let cursor = null;
+    do {
+      const page = await this.#read(folder, cursor);
+      rows.push(...page.rows);
+      ({ cursor } = page);
+    } while (cursor && rows.length < count);
+    return { rows, cursor };
+  }
+
   /** What ordinary events tell of a conversation lacks what the queue adds: who the visitor is and who has claimed it. */
   #heard(conversation, id = conversation?.id) {
     const row = this.#rows.get(id);
@@ -225,42 +252,72 @@ export class Queue extends EventTarget {
     const before = this.#rows.get(row.id);
     const kept = { ...before, ...row };
     this.#rows.set(row.id, kept);
-    const isOwn = holds("mine", kept, this.me) || (holds("team", kept, this.me) && kept.status === "OPEN");
-    if (isOwn) this.#follow(row.id);
+    if (this.#isOwn(kept)) this.#follow(row.id);
+    // The one that is open is heard of until it is let go.
+    else if (row.id !== this.#open) this.#unfollow(row.id);
+  }
+
+  /** Whether one is told what comes in it. */
+  #isOwn(row) {
+    return row?.status === "OPEN" && (holds("mine", row, this.me) || holds("team", row, this.me));
   }
 
   /** Begins to note what comes while a list is read. */
   #listen() {
-    const news = new Map();
+    const news = { rows: new Map(), online: new Map() };
     this.#readings.add(news);
     return news;
   }
 
   #note(id, fields) {
-    for (const news of this.#readings) {
+    for (const { rows } of this.#readings) {
       // What has gone is gone, until it comes back whole.
-      if (news.get(id) !== null || fields.id) news.set(id, { ...news.get(id), ...fields });
+      if (rows.get(id) !== null || fields.id) rows.set(id, { ...rows.get(id), ...fields });
     }
   }
 
-  /** What a list says, and over it what came since it was asked for: whatever is newer than either comes as well. */
+  /** What was read, and over it what came since it was asked for: whatever is newer than either comes as well. */
+  #renewed(row, { rows, online }) {
+    const came = rows.get(row.id);
+    if (came === null) return null;
+    return [...online].reduce((now, [userId, isOnline]) => withStatus(now, userId, isOnline), { ...row, ...came });
+  }
+
   #keepRead(row, news) {
-    const came = news.get(row.id);
-    if (came !== null) this.#keep({ ...row, ...came });
+    const renewed = this.#renewed(row, news);
+    if (renewed) this.#keep(renewed);
   }
 
   #follow(id) {
     if (this.#followed.has(id) || this.#followed.size >= FOLLOWED_MAX) return;
     const handle = this.#client.conversation(id);
-    this.#followed.set(id, handle);
-    handle.on("change", () => this.#tell());
-    handle.on("gone", () => this.#gone(id));
-    handle.follow({ history: 0 }).catch(() => this.#followed.delete(id));
+    const stops = [handle.on("change", () => this.#tell()), handle.on("gone", () => this.#gone(id))];
+    const followed = { handle, stops };
+    this.#followed.set(id, followed);
+    handle.follow({ history: 0 }).catch(() => {
+      if (this.#followed.get(id) === followed) this.#forget(id);
+    });
+  }
+
+  /** Hears no more of one, so that there is room for another; its count stays. */
+  #unfollow(id) {
+    const handle = this.#forget(id);
+    if (!handle) return;
+    const row = this.#rows.get(id);
+    if (row && handle.isReady) this.#rows.set(id, { ...row, unreadCount: handle.unread });
+    handle.unfollow();
+  }
+
+  #forget(id) {
+    const { handle, stops = [] } = this.#followed.get(id) ?? {};
+    for (const stop of stops) stop();
+    this.#followed.delete(id);
+    return handle;
   }
 
   /** Whoever gives a visitor's conversation back is in it no longer, but it is still in the queue. */
   #gone(id) {
-    this.#followed.delete(id);
+    this.#forget(id);
     if (this.#rows.get(id)?.type !== "SUPPORT") this.drop(id);
   }
 
@@ -272,13 +329,13 @@ export class Queue extends EventTarget {
   }
 
   #status(userId, isOnline) {
-    for (const [id, row] of this.#rows) {
-      if (!row.participants?.some((one) => one.id === userId)) continue;
-      const participants = row.participants.map((one) => (one.id === userId ? { ...one, isOnline } : one));
-      const isVisitor = row.visitor && participants.some((one) => one.id === userId && one.role === "CUSTOMER");
-      this.#rows.set(id, { ...row, participants, visitor: isVisitor ? { ...row.visitor, isOnline } : row.visitor });
-    }
+    for (const { online } of this.#readings) online.set(userId, isOnline);
+    for (const [id, row] of this.#rows) this.#rows.set(id, withStatus(row, userId, isOnline));
     this.#tell();
+  }
+
+  #tellNew(row) {
+    this.dispatchEvent(new CustomEvent("new", { detail: row }));
   }
 
   /** Says once that something has changed, however much changes now. */
@@ -290,4 +347,12 @@ export class Queue extends EventTarget {
       this.dispatchEvent(new Event("change"));
     });
   }
+}
+
+/** A row in which somebody comes or goes. */
+function withStatus(row, userId, isOnline) {
+  if (!row.participants?.some((one) => one.id === userId)) return row;
+  const participants = row.participants.map((one) => (one.id === userId ? { ...one, isOnline } : one));
+  const isVisitor = row.visitor && participants.some((one) => one.id === userId && one.role === "CUSTOMER");
+  return { ...row, participants, visitor: isVisitor ? { ...row.visitor, isOnline } : row.visitor };
 }

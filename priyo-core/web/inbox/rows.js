@@ -16,6 +16,8 @@ export class Rows {
   #open;
   #end = place("rows-end");
   #looked;
+  /** What is shown instead of rows. */
+  #without;
   #ends = new IntersectionObserver((all) => this.#atEnd(all.at(-1)));
 
   constructor(queue) {
@@ -42,20 +44,25 @@ export class Rows {
     const rows = this.#queue.in(this.#folder);
     const ids = new Set(rows.map(({ id }) => id));
     for (const id of this.#drawn.keys()) if (!ids.has(id)) this.#drawn.delete(id);
-    const { state, error } = this.#queue.page(this.#folder);
+    const { state, error, wasRead } = this.#queue.page(this.#folder);
     this.#box.setAttribute("aria-busy", String(state === "loading"));
     this.#look(`${this.#folder} ${state} ${rows.length}`);
     if (rows.length === 0) {
-      this.#box.replaceChildren(this.#instead(state, error));
+      // Drawn anew, a problem would be told again, and its button lose the focus.
+      const isRead = state === "ready" || wasRead;
+      const without = `${this.#folder} ${error ? problemText(error) : isRead}`;
+      if (without !== this.#without) this.#box.replaceChildren(this.#instead(isRead, error));
+      this.#without = without;
       return;
     }
+    this.#without = undefined;
     const items = rows.map((row) => this.#item(row));
     // Nodes that are in place stay untouched: one that is moved loses the focus.
     items.forEach((item, index) => {
       if (this.#list.children[index] !== item) this.#list.insertBefore(item, this.#list.children[index] ?? null);
     });
     while (this.#list.children.length > items.length) this.#list.lastChild.remove();
-    const parts = [this.#list, state === "failed" && this.#again(error)].filter(Boolean);
+    const parts = [this.#list, error && this.#again(error)].filter(Boolean);
     if (this.#box.firstChild !== this.#list || this.#box.children.length !== parts.length) {
       this.#box.replaceChildren(...parts);
     }
@@ -131,9 +138,9 @@ export class Rows {
     };
   }
 
-  #instead(state, error) {
-    if (state === "failed") return this.#again(error);
-    if (state !== "ready") return skeletons();
+  #instead(isRead, error) {
+    if (error) return this.#again(error);
+    if (!isRead) return skeletons();
     const { icon: drawing, empty: [title, text] } = folderNamed(this.#folder);
     return make("div", { class: "empty" }, icon(drawing), make("h2", {}, title), make("p", {}, text));
   }

@@ -118,6 +118,10 @@ export class Thread {
     this.#composer?.focus();
   }
 
+  focusDetails() {
+    this.#head?.querySelector("[data-does=details]")?.focus();
+  }
+
   /** What `c` and `e` do. */
   claim() {
     const { row } = this;
@@ -161,17 +165,20 @@ export class Thread {
     const signature = JSON.stringify([row, this.#app.aboutIsOpen]);
     if (signature === this.#drawnHead) return false;
     this.#drawnHead = signature;
-    const back = iconButton("back", "Back to the list", () => this.#app.go(this.#app.folder), { class: "icon back" });
+    const focused = this.#head.contains(document.activeElement) && document.activeElement.dataset.does;
+    const back = iconButton("back", "Back to the list", () => this.#app.go(this.#app.folder),
+      { class: "icon back", "data-does": "back" });
     if (!row) {
       this.#head.replaceChildren(back, make("div", { class: "title" }, make("span", { class: "bone short" })));
+      if (focused) back.focus();
       return false;
     }
-    const focused = this.#head.contains(document.activeElement) && document.activeElement.dataset.does;
     this.#head.replaceChildren(back, avatar(faceOf(row, me)),
       make("div", { class: "title" }, make("h1", { id: "thread-title", tabindex: -1, dir: "auto" }, titleOf(row, me)),
         make("p", { dir: "auto" }, this.#subtitle(row))),
       make("div", { class: "actions" }, this.actions(row),
-        iconButton("details", "Details", () => this.#app.toggleAbout(), { "aria-pressed": String(this.#app.aboutIsOpen) })));
+        iconButton("details", "Details", () => this.#app.toggleAbout(),
+          { "data-does": "details", "aria-pressed": String(this.#app.aboutIsOpen) })));
     // Claiming turns a button into another one; the focus must not fall to the page's start.
     if (focused) (this.#head.querySelector(`[data-does="${focused}"]`) ?? this.#head.querySelector("h1")).focus();
     return true;

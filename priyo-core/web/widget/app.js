@@ -9,7 +9,7 @@ import { textsOf } from "./texts.js";
 export async function start(context) {
   const { key, locale, settings, shadow, root, launcher, paint, emit } = context;
   const [texts] = await Promise.all([textsOf(locale), dress(shadow, "widget.css")]);
-  Object.assign(context, { texts, changed, heard, keep });
+  Object.assign(context, { texts, changed, heard, keep, forgot });
   const badge = make("span", { class: "badge", "aria-hidden": true });
   const news = make("span", { class: "hidden", role: "status" });
   let unread;
@@ -77,6 +77,13 @@ export async function start(context) {
     emit("close");
   }
 
+  /** The visitor is forgotten, here or in another tab: nothing of theirs stays. */
+  function forgot() {
+    close();
+    panel.clear();
+    changed();
+  }
+
   return {
     open,
     close,
@@ -85,8 +92,6 @@ export async function start(context) {
     identify: () => session.identify(),
     send: (text) => void (String(text).trim() && session.send({ text: String(text) })),
     async reset() {
-      close();
-      panel.clear();
       await session.reset();
       emit("reset");
     },

@@ -35,8 +35,8 @@ export class Composer {
       onType(text.value);
     });
     text.addEventListener("keydown", (event) => {
-      // While a word is put together, Enter chooses it.
-      if (event.key !== "Enter" || event.shiftKey || event.isComposing) return;
+      // While a word is put together, Enter chooses it: Safari ends that before it tells of the key, as 229.
+      if (event.key !== "Enter" || event.shiftKey || event.isComposing || event.keyCode === 229) return;
       event.preventDefault();
       this.#submit();
     });

@@ -77,9 +77,11 @@
   }
   const context = { base, key, settings, locale, shadow, root, launcher, paint, emit };
   let app;
-  // After a failure the next call tries again.
-  const load = () => (app ??= import(`${base}widget/app.js`).then(({ start }) => start(context)).catch((error) => {
+  let again = "";
+  // After a failure the next call tries again, under another name: some browsers keep what could not be loaded.
+  const load = () => (app ??= import(`${base}widget/app.js${again}`).then(({ start }) => start(context)).catch((error) => {
     app = undefined;
+    again = `?${Date.now()}`;
     emit("error", error);
   }));
   /** Calls something of the app, once that is loaded. */

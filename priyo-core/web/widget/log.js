@@ -66,7 +66,7 @@ export class Log {
     this.element.ariaLive = isLoading || this.#isLoading ? "off" : "polite";
     this.element.ariaBusy = isLoading;
     this.#skeleton.hidden = !isLoading;
-    this.#greeting.hidden = isLoading || conversation?.hasOlder;
+    this.#greeting.hidden = isLoading || !greeting || conversation?.hasOlder;
     say(this.#greeting, greeting);
     this.#place(shown);
     this.#showTyping((!isLoading && conversation?.typing) || []);

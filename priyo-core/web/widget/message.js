@@ -74,9 +74,14 @@ export class Row {
 
   /** Most conversations have no file. */
   async #attach(bubble) {
-    const { Attachment, ready } = await import("./files.js");
-    await ready(this.element.getRootNode());
-    this.#attachment = new Attachment(this.message, this.#session, this.#texts);
-    bubble.prepend(this.#attachment.element);
+    try {
+      const { Attachment, ready } = await import("./files.js");
+      await ready(this.element.getRootNode());
+      this.#attachment = new Attachment(this.message, this.#session, this.#texts);
+      bubble.prepend(this.#attachment.element);
+    } catch {
+      // It could not be loaded.
+      bubble.prepend(this.message.fileName);
+    }
   }
 }

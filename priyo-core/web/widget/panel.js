@@ -41,7 +41,7 @@ export class Panel {
     this.element.addEventListener("keydown", (event) => {
       // The page must not take what is written here for its shortcuts.
       event.stopPropagation();
-      if (event.key === "Escape" && !event.isComposing) onClose();
+      if (event.key === "Escape" && !event.isComposing && event.keyCode !== 229) onClose();
     });
     PHONE.addEventListener("change", () => this.isOpen && this.open());
   }

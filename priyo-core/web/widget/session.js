@@ -22,24 +22,34 @@ export class Session {
   #ends = [];
   /** Messages from before there was a conversation for them, each with its draft. */
   #held = [];
+  /** While it is asked who this is, and afterwards as long as that holds. */
   #coming;
-  #starting = false;
+  /** While the conversation begins. */
+  #starting;
   #isMoving = false;
-  /** Changes when another visitor begins: what was asked for the one before is of no use then. */
+  /** Changes when another visitor or conversation begins: what was asked for the one before is of no use then. */
   #turn = 0;
 
-  /** In `context`, `changed` is called when there is something else to show, `heard` with each message of others. */
+  /**
+   * In `context`, `changed` is called when there is something else to show, `heard` with each message of others, and
+   * `forgot` when nothing of the visitor may be left.
+   */
   constructor(context) {
     const { base, changed } = context;
     const url = base.slice(0, -1);
     this.#context = context;
     this.#client = new Client({ url, scope: `priyo:widget:${url}` });
     this.#client.on("state", (state) => {
-      if (state === "live") this.#start();
+      // What could not be asked before, such as who it is now.
+      if (state === "live") this.visit();
       changed();
     });
     // Another tab may have forgotten the visitor.
-    this.#client.on("user", (user) => user || this.phase === "idle" || this.#forget());
+    this.#client.on("user", (user) => {
+      if (user || this.phase === "idle") return;
+      context.who = undefined;
+      this.#forget();
+    });
     this.#client.on("user:status", changed);
     addEventListener("online", () => this.phase === "unreachable" && this.visit());
   }
@@ -65,7 +75,7 @@ export class Session {
 
   /** What is said to who comes. */
   get greeting() {
-    return this.#context.settings.greeting || this.settings.greeting || this.#context.texts.greeting;
+    return this.#context.settings.greeting ?? this.settings.greeting ?? this.#context.texts.greeting;
   }
 
   get messages() {
@@ -74,10 +84,11 @@ export class Session {
 
   /** Comes as the visitor of last time, or as a new one. */
   async visit() {
-    this.#coming ??= this.#come(this.#turn);
-    await this.#coming;
-    this.#isMoving = false;
-    if (this.phase === "ready") await this.#start();
+    if (this.#isMoving) return;
+    // Who it is could not be said, while there is a conversation that may become another one.
+    if (this.conversation && !this.#coming) return this.identify();
+    await (this.#coming ??= this.#come(this.#turn));
+    await this.#start();
   }
 
   /** Says who the visitor is, once more if that was said before. */
@@ -87,19 +98,19 @@ export class Session {
     this.#isMoving = true;
     const turn = this.#turn;
     await this.#coming;
+    await this.#starting;
     const { conversation, messages } = this;
     const leaving = messages.filter(({ state, seq }) => state === "sending" && seq === null);
     await Promise.allSettled(leaving.map(({ key }) => conversation.sent(key)));
+    if (turn === this.#turn) await (this.#coming = this.#come(turn));
     if (turn !== this.#turn) return;
-    this.#coming = undefined;
-    await this.visit();
+    this.#isMoving = false;
+    await this.#start();
   }
 
   /** Forgets the visitor. */
   async reset() {
     this.#forget();
-    // What an earlier page has left is forgotten as soon as it is known.
-    if (!this.#client.user && this.#client.isKnownVisitor) await this.#client.visit().catch(() => {});
     await this.#client.logout();
   }
 
@@ -108,11 +119,11 @@ export class Session {
     if (this.conversation && !this.#isMoving) return this.#write(draft);
     const { text: content = "", file } = draft;
     this.#held.push({
-      draft, key: `held:${this.#held.length}`, content, type: file ? "FILE" : "TEXT", mine: true, state: "sending",
+      draft, key: `held:${Math.random()}`, content, type: file ? "FILE" : "TEXT", mine: true, state: "sending",
       fileName: file?.name, fileSize: file?.size, createdAt: new Date().toISOString(),
     });
     this.#context.changed();
-    if (!this.#isMoving) this.visit();
+    this.visit();
   }
 
   retry(message) {
@@ -120,7 +131,9 @@ export class Session {
   }
 
   discard(message) {
+    this.#held = this.#held.filter((one) => one !== message);
     this.conversation?.discard(message);
+    this.#context.changed();
   }
 
   /** A link to a file that is good now. */
@@ -140,25 +153,26 @@ export class Session {
       const { settings, conversation } = await this.#client.visit({ identity, name, email, page });
       if (turn !== this.#turn) return;
       this.settings = settings;
-      await this.#adopt(conversation && this.#client.conversation(conversation.id));
+      const followed = this.#adopt(conversation && this.#client.conversation(conversation.id));
       if (!conversation) this.#context.keep("localStorage", "visited");
-      if (turn === this.#turn) this.phase = "ready";
+      // Who has been here can write before everything has come.
+      this.phase = "ready";
+      changed();
+      await followed;
     });
   }
 
   /** Begins the conversation with what was written before there was one. */
-  async #start() {
-    if (this.#starting || !this.#held.length) return;
-    this.#starting = true;
+  #start() {
+    if (this.#isMoving || this.phase !== "ready" || !this.#held.length) return;
     const turn = this.#turn;
-    await this.#trying(turn, async () => {
+    return this.#starting ??= this.#trying(turn, async () => {
       const conversation = this.conversation ?? await this.#client.supportConversation();
       if (turn !== this.#turn) return;
       const followed = this.#adopt(conversation);
       for (const { draft } of this.#held.splice(0)) this.#write(draft);
       await followed;
-    });
-    this.#starting = false;
+    }).then(() => { this.#starting = undefined; });
   }
 
   /** Does something, and notes where that leaves the chat if it fails. */
@@ -183,7 +197,16 @@ export class Session {
     this.conversation = conversation;
     if (!conversation) return;
     const { changed, heard, keep } = this.#context;
-    this.#ends = [conversation.on("change", changed), conversation.on("message", heard)];
+    const gone = () => {
+      // Who says who they are gets the other one by that.
+      if (this.#isMoving || conversation !== this.conversation) return;
+      this.#leave();
+      this.visit();
+    };
+    this.#ends = [
+      conversation.on("change", changed), conversation.on("message", heard),
+      conversation.on("gone", () => queueMicrotask(gone)),
+    ];
     keep("localStorage", "talking");
     await conversation.follow();
     // Nobody waits for an answer to the greeting.
@@ -196,14 +219,18 @@ export class Session {
     this.#context.changed();
   }
 
-  #forget() {
+  /** What was asked for before is of no use any more. */
+  #leave() {
     this.#turn += 1;
-    this.#coming = undefined;
-    this.#isMoving = false;
-    [this.#held, this.settings, this.phase] = [[], {}, "idle"];
-    this.files.clear();
+    this.#coming = this.#starting = undefined;
     this.#adopt(null);
+  }
+
+  #forget() {
+    this.#leave();
+    [this.#held, this.settings, this.phase, this.#isMoving] = [[], {}, "idle", false];
+    this.files.clear();
     this.#context.keep("localStorage", "");
-    this.#context.changed();
+    this.#context.forgot();
   }
 }

@@ -108,7 +108,11 @@ const OWN: &[Variable] = &[
         "The first message of each conversation with a visitor; off for none.",
     ),
     variable("WIDGET_ACCENT", "unset", "The colour of the widget's buttons, like #2563eb."),
-    variable("WIDGET_LOCALE", "unset", "The widget's language, like de. Unset, the page's own decides."),
+    variable(
+        "WIDGET_LOCALE",
+        "unset",
+        "The language of the first message, like de. Unset, the visitor's. The widget's texts follow its page.",
+    ),
     variable(
         "WIDGET_IDENTITY_SECRET",
         "unset",

@@ -15,7 +15,7 @@ pub struct WidgetSettings {
     pub greeting: Option<String>,
     /// `WIDGET_ACCENT`: the colour of buttons.
     pub accent: Option<String>,
-    /// `WIDGET_LOCALE`: the language.
+    /// `WIDGET_LOCALE`: the language of the first message.
     pub locale: Option<String>,
     /// `WIDGET_IDENTITY_SECRET`: proves who a visitor is.
     pub identity_secret: Option<Secret>,

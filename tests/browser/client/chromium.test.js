@@ -243,6 +243,20 @@ test("a file goes up with progress and is there for the other; one that is stopp
   assert.equal((await history(one, id)).length, 1);
 });
 
+test("no part is asked for while there is no way to the server: some browsers ask once only", async (t) => {
+  const server = await startServer(t);
+  const { one, id } = await pair(t, server);
+  const context = await newContext(t, browser);
+  const page = await tab(context, server, id);
+  const login = () => page.client(({ client }, { email, password }) => (
+    client.login(email, password).then((user) => user.id, (error) => error.code)), one);
+  const asked = () => page.notes.requests.filter(({ url }) => url.endsWith("/client/login.js")).length;
+  await context.setOffline(true);
+  assert.deepEqual([await login(), asked()], ["offline", 0]);
+  await context.setOffline(false);
+  assert.deepEqual([await login(), asked()], [one.id, 1]);
+});
+
 test("no token is ever in a URL", async (t) => {
   const server = await startServer(t);
   const { one, id } = await pair(t, server);

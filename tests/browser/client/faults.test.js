@@ -3,6 +3,7 @@
 import assert from "node:assert/strict";
 import { after, test } from "node:test";
 import WebSocket from "ws";
+import { Heard, inTime } from "../harness/patience.js";
 import { startServer } from "../harness/server.js";
 import { MemoryStorage, Network, assertWhole, clientFor, history, pair, signedIn, until } from "./world.js";
 
@@ -328,4 +329,190 @@ test("an outbox that is full says so", async (t) => {
   network.isDown = false;
   await until(() => !client.pending.length, [client, handle], "all sent");
   assertWhole((await history(one, id)), numbers(200));
+});
+
+/** A browser's WebSocket that keeps what fits of what the client says, until `release`. */
+function holding(fits) {
+  const held = [];
+  const sent = [];
+  class Holding extends WebSocket {
+    send(text) {
+      sent.push(text);
+      if (!fits?.test(text)) return super.send(text);
+      held.push(() => super.send(text));
+    }
+  }
+  const release = () => {
+    fits = null;
+    for (const send of held.splice(0)) send();
+  };
+  /** Resolves when something is held. */
+  const isHeld = () => inTime(new Promise((resolve) => {
+    const timer = setInterval(() => held.length && resolve(clearInterval(timer)), 5);
+  }), "something to hold");
+  return { WebSocket: Holding, release, isHeld, sent };
+}
+
+test("whoever stops to follow and begins again while it joins sees the whole of it", async (t) => {
+  const { one, other, id } = await pair(t, server);
+  const texts = numbers(3);
+  for (const text of texts) await other.say(id, text);
+  const network = holding(/conversation:join/);
+  const client = await signedIn(t, server.base, one, { globals: { WebSocket: network.WebSocket } });
+  const handle = client.conversation(id);
+  const first = handle.follow();
+  await network.isHeld();
+  handle.unfollow();
+  const second = handle.follow();
+  network.release();
+  await assert.rejects(first, { code: "aborted" });
+  await second;
+  assertWhole(handle.messages, texts);
+  await other.say(id, "one more");
+  await until(() => handle.messages.length === 4, [handle], "what comes next");
+});
+
+test("whoever wants more of it while its beginning is read gets it", async (t) => {
+  const { one, other, id } = await pair(t, server);
+  const texts = numbers(5);
+  for (const text of texts) await other.say(id, text);
+  let release;
+  const isReleased = new Promise((resolve) => { release = resolve; });
+  const asked = new Heard();
+  const slow = async (url, options) => {
+    const answer = await fetch(url, options);
+    if (!url.pathname.endsWith(id) || !url.pathname.includes("messages")) return answer;
+    asked.add(true);
+    await isReleased;
+    return answer;
+  };
+  const client = await signedIn(t, server.base, one, { globals: { fetch: slow } });
+  const handle = client.conversation(id);
+  const row = handle.follow({ history: 0 });
+  await asked.first(Boolean, "the beginning");
+  handle.unfollow();
+  const open = handle.follow({ history: 50 });
+  release();
+  await assert.rejects(row, { code: "aborted" });
+  await open;
+  assertWhole(handle.messages, texts);
+});
+
+test("whoever stops to follow before its beginning is read does not follow", async (t) => {
+  const { one, other, id } = await pair(t, server);
+  await other.say(id, "hello");
+  let handle;
+  // Each call in turn is the last thing before it stops.
+  for (const path of [`/api/conversations/${id}`, "/api/messages/unread/count", `/api/messages/${id}`]) {
+    const stopping = async (url, options) => {
+      const answer = await fetch(url, options);
+      if (url.pathname === path) handle.unfollow();
+      return answer;
+    };
+    const client = await signedIn(t, server.base, one, { globals: { fetch: stopping } });
+    handle = client.conversation(id);
+    await assert.rejects(handle.follow(), { code: "aborted" });
+    // Longer than it takes to go on.
+    for (let at = 0; at < 20; at += 1) await client.request("GET", "/api/auth/me");
+    assert.deepEqual([handle.isFollowed, handle.isReady, handle.messages], [false, false, []], path);
+  }
+});
+
+test("whoever stops to follow while it joins is told nothing more", async (t) => {
+  const { one, id } = await pair(t, server);
+  const network = holding(/conversation:join/);
+  const client = await signedIn(t, server.base, one, { globals: { WebSocket: network.WebSocket } });
+  const handle = client.conversation(id);
+  const first = handle.follow();
+  await network.isHeld();
+  network.release();
+  handle.unfollow();
+  await assert.rejects(first, { code: "aborted" });
+  assert.ok(network.sent.some((text) => text.includes("conversation:leave")), "it leaves");
+});
+
+test("what was accepted late and is older than what is shown is shown before it, and once", async (t) => {
+  const { one, other, id } = await pair(t, server);
+  const network = await Network.to(t, server.port);
+  const storage = new MemoryStorage();
+  const first = await signedIn(t, network.url, one, { storage });
+  network.filter = (data) => {
+    if (!isAcceptance(data.toString("latin1"))) return data;
+    network.isDown = true;
+    return null;
+  };
+  first.conversation(id).send("number 0");
+  await until(() => first.state === "offline", [first], "being offline");
+  first.close();
+  for (let at = 1; at < 6; at += 1) await other.say(id, `number ${at}`);
+  network.isDown = false;
+  network.filter = (data) => data;
+
+  const second = await signedIn(t, network.url, one, { storage });
+  const handle = second.conversation(id);
+  await handle.follow({ history: 3 });
+  await until(() => !second.pending.length, [handle, second], "the acceptance");
+  assert.deepEqual(handle.messages.map(({ seq }) => seq), [1, 4, 5, 6]);
+  await handle.loadOlder();
+  assertWhole(handle.messages, numbers(6));
+});
+
+test("a login that is renewed while another tab signs out does not come back", async (t) => {
+  const { one } = await pair(t, server);
+  const storage = new MemoryStorage();
+  const calls = [];
+  let renewed;
+  const spying = async (url, options) => {
+    const answer = await fetch(url, options);
+    calls.push(url.pathname);
+    if (url.pathname.endsWith("/refresh")) {
+      renewed = (await answer.clone().json()).tokens;
+      // The other tab.
+      for (let at = storage.length - 1; at >= 0; at -= 1) storage.removeItem(storage.key(at));
+    }
+    return answer;
+  };
+  const client = await signedIn(t, server.base, one, { storage, globals: { fetch: spying } });
+  const name = storage.key(0);
+  storage.setItem(name, JSON.stringify({ ...JSON.parse(storage.getItem(name)), renewAt: 0 }));
+  await assert.rejects(client.request("GET", "/api/auth/me"), { code: "signed_out", status: 0 });
+  assert.equal(storage.length, 0);
+  await inTime((async () => {
+    while (!calls.includes("/api/auth/logout")) await new Promise((resolve) => setTimeout(resolve, 10));
+  })(), "the end of the session");
+  const body = JSON.stringify({ refreshToken: renewed.refreshToken });
+  const headers = { "content-type": "application/json" };
+  assert.equal((await fetch(`${server.base}/api/auth/refresh`, { method: "POST", headers, body })).status, 401);
+});
+
+test("what was written in a tab that is closed at once another one sends, without a new connection", async (t) => {
+  const { one, other, id } = await pair(t, server);
+  const storage = new MemoryStorage();
+  const network = holding(/message:send/);
+  const left = await signedIn(t, server.base, one, { storage, globals: { WebSocket: network.WebSocket } });
+  const right = clientFor(t, server.base, { storage });
+  await right.resume();
+  const handle = right.conversation(id);
+  await handle.follow();
+  left.conversation(id).send("my last words");
+  await network.isHeld();
+  left.close();
+  await until(() => stored(handle).length === 1 && !right.pending.length, [handle, right], "the message");
+  assert.deepEqual((await history(other, id)).map(({ content }) => content), ["my last words"]);
+});
+
+test("where a page may use neither storage nor locks nor other tabs, it can be signed in and written", async (t) => {
+  const { one, id } = await pair(t, server);
+  const refuse = () => { throw new DOMException("Access is denied", "SecurityError"); };
+  const locks = { request: async () => refuse() };
+  class BroadcastChannel {
+    constructor() {
+      refuse();
+    }
+  }
+  const client = await signedIn(t, server.base, one, { globals: { BroadcastChannel, navigator: { locks } } });
+  const handle = client.conversation(id);
+  await handle.follow();
+  await handle.sent(handle.send("still here").key);
+  assertWhole(await history(one, id), ["still here"]);
 });

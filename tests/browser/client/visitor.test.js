@@ -3,6 +3,7 @@
 import assert from "node:assert/strict";
 import { createHmac } from "node:crypto";
 import { after, test } from "node:test";
+import { Heard } from "../harness/patience.js";
 import { agent, person } from "../harness/people.js";
 import { startServer } from "../harness/server.js";
 import { MemoryStorage, Network, assertWhole, clientFor, history, once, until } from "./world.js";
@@ -148,6 +149,85 @@ test("what was written before one said who one is, and is not sent yet, is sent 
   await until(() => stored(known).length === 1 && !client.pending.length, [known, client], "the message");
 });
 
+/** A browser in which a visitor has written something that did not go before the page was left. */
+async function leavesUnsent(t, text) {
+  const storage = new MemoryStorage();
+  const network = await Network.to(t, server.port);
+  const { client, handle } = await comes(t, network.url, { storage });
+  network.isDown = true;
+  network.cut();
+  await until(() => client.state === "offline", [client], "being offline");
+  handle.send(text);
+  client.close();
+  network.isDown = false;
+  return { storage, url: network.url, id: handle.id };
+}
+
+const proof = (userId) => ({ userId, hash: createHmac("sha256", SECRET).update(userId).digest("hex") });
+
+test("what was not sent on the page before goes along when one says who one is on the next", async (t) => {
+  const { storage, url, id } = await leavesUnsent(t, "from the page before");
+  const client = clientFor(t, url, { storage });
+  const { conversation } = await client.visit({ identity: proof(`next-${process.pid}`) });
+  assert.equal(conversation.id, id);
+  const known = client.conversation(id);
+  await known.follow();
+  await until(() => stored(known).length === 1 && !client.pending.length, [known, client], "the message");
+});
+
+test("it goes into the conversation that one has already by that name", async (t) => {
+  const identity = proof(`has-${process.pid}`);
+  const elsewhere = clientFor(t, server.base);
+  await elsewhere.visit({ identity });
+  const own = await elsewhere.supportConversation();
+  const { storage, url, id } = await leavesUnsent(t, "from this browser");
+  assert.notEqual(own.id, id);
+  const client = clientFor(t, url, { storage });
+  await client.visit({ identity });
+  const known = client.conversation(own.id);
+  await known.follow();
+  await until(() => stored(known).length === 1 && !client.pending.length, [known, client], "the message");
+});
+
+test("it begins another one when the one before was closed meanwhile", async (t) => {
+  const { storage, url, id } = await leavesUnsent(t, "one more thing");
+  const anna = await agent(t, server);
+  await anna.call("POST", `/api/inbox/${id}/claim`);
+  await anna.call("DELETE", `/api/conversations/${id}`);
+  const client = clientFor(t, url, { storage });
+  const { conversation } = await client.visit({ identity: proof(`closed-${process.pid}`) });
+  assert.notEqual(conversation.id, id);
+  const known = client.conversation(conversation.id);
+  await known.follow();
+  await until(() => stored(known).length === 1 && !client.pending.length, [known, client], "the message");
+});
+
+test("a visitor who is forgotten on a page that did not know them yet leaves nothing unsent, and agents lose nothing", async (t) => {
+  const { storage, url } = await leavesUnsent(t, "my account number is 4711");
+  assert.ok(storage.length > 1);
+  await clientFor(t, url, { storage }).logout();
+  assert.equal(storage.length, 0);
+
+  const [anna, ben] = [await person(t, server, "anna", "AGENT"), await person(t, server, "ben", "AGENT")];
+  const { handle } = await comes(t, server.base);
+  await anna.call("POST", `/api/inbox/${handle.id}/claim`);
+  const network = await Network.to(t, server.port);
+  const inbox = clientFor(t, network.url, { storage });
+  await inbox.login(anna.email, anna.password);
+  network.isDown = true;
+  network.cut();
+  await until(() => inbox.state === "offline", [inbox], "being offline");
+  inbox.conversation(handle.id).send("not sent yet");
+  inbox.close();
+  network.isDown = false;
+  const next = clientFor(t, network.url, { storage });
+  await next.login(ben.email, ben.password);
+  await next.logout();
+  await next.login(anna.email, anna.password);
+  await next.conversation(handle.id).follow();
+  await until(() => stored(next.conversation(handle.id)).length === 1 && !next.pending.length, [next.conversation(handle.id), next], "the message");
+});
+
 test("a visitor who is forgotten leaves nothing, and the next one is another", async (t) => {
   const storage = new MemoryStorage();
   const { client, handle } = await comes(t, server.base, { storage });
@@ -156,6 +236,39 @@ test("a visitor who is forgotten leaves nothing, and the next one is another", a
   assert.deepEqual([client.user, client.state, storage.length, handle.isGone], [null, "idle", 0, true]);
   assert.notEqual((await client.visit()).user.id, id);
   assert.equal((await client.supportConversation()).id === handle.id, false);
+});
+
+test("who comes at once after one who is forgotten is another, and stays", async (t) => {
+  const storage = new MemoryStorage();
+  const { client } = await comes(t, server.base, { storage });
+  const { id } = client.user;
+  const [, { user }] = await Promise.all([client.logout(), client.visit()]);
+  assert.notEqual(user.id, id);
+  assert.equal(client.user.id, user.id);
+  const handle = await client.supportConversation();
+  await handle.follow();
+  await handle.sent(handle.send("I am another").key);
+});
+
+test("an answer that comes after the visitor was forgotten does not bring it back", async (t) => {
+  const storage = new MemoryStorage();
+  let answer;
+  const held = new Promise((resolve) => { answer = resolve; });
+  const asked = new Heard();
+  const late = async (...call) => {
+    const given = await fetch(...call);
+    asked.add(true);
+    await held;
+    return given;
+  };
+  const client = clientFor(t, server.base, { storage, globals: { fetch: late } });
+  const visit = client.visit();
+  visit.catch(() => {});
+  await asked.first(() => true, "the answer");
+  await client.logout();
+  answer();
+  await assert.rejects(visit, { code: "aborted" });
+  assert.deepEqual([client.user, client.state, storage.length], [null, "idle", 0]);
 });
 
 test("an agent hears of the queue", async (t) => {

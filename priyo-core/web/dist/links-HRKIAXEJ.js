@@ -1,1 +1,0 @@
-import{a as l}from"./chunk-QMTBNF2R.js";var c=/(?<![^\s([{<"'])https?:\/\/[^\s<>"]+[^\s<>".,:;!?'*)\]}]/gi;function a(o){let t=o.textContent,r=[],n=0;for(let{0:e,index:s}of t.matchAll(c))URL.canParse(e)&&(r.push(t.slice(n,s),l("a",{href:e,target:"_blank",rel:"noopener noreferrer nofollow"},e)),n=s+e.length);o.replaceChildren(...r,t.slice(n))}export{a as link};
