@@ -460,11 +460,11 @@ test("what was accepted late and is older than what is shown is shown before it,
 test("a login that is renewed while another tab signs out does not come back", async (t) => {
   const { one } = await pair(t, server);
   const storage = new MemoryStorage();
-  const calls = [];
+  const calls = new Heard();
   let renewed;
   const spying = async (url, options) => {
     const answer = await fetch(url, options);
-    calls.push(url.pathname);
+    calls.add(url.pathname);
     if (url.pathname.endsWith("/refresh")) {
       renewed = (await answer.clone().json()).tokens;
       // The other tab.
@@ -477,9 +477,7 @@ test("a login that is renewed while another tab signs out does not come back", a
   storage.setItem(name, JSON.stringify({ ...JSON.parse(storage.getItem(name)), renewAt: 0 }));
   await assert.rejects(client.request("GET", "/api/auth/me"), { code: "signed_out", status: 0 });
   assert.equal(storage.length, 0);
-  await inTime((async () => {
-    while (!calls.includes("/api/auth/logout")) await new Promise((resolve) => setTimeout(resolve, 10));
-  })(), "the end of the session");
+  await calls.first((path) => path === "/api/auth/logout", "the end of the session");
   const body = JSON.stringify({ refreshToken: renewed.refreshToken });
   const headers = { "content-type": "application/json" };
   assert.equal((await fetch(`${server.base}/api/auth/refresh`, { method: "POST", headers, body })).status, 401);
