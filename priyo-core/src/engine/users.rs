@@ -55,7 +55,8 @@ impl ChatEngine {
     }
 
     /// For an administrator: changes what a user may do, in force at once. One who is disabled is signed out everywhere
-    /// and cannot sign in; one whose role allows less hears nothing more that is not for them.
+    /// and cannot sign in; one whose role allows less hears nothing more that is not for them. What one who is disabled
+    /// or becomes a customer had taken on of visitors waits for others again.
     ///
     /// # Errors
     ///
